@@ -1,0 +1,47 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test test-slow check format lint types docs bench clean
+
+demo: .venv/demo ## install, run the quickstart suite, report
+	$(BIN)/depthbench run suites/quickstart.yaml
+	$(BIN)/depthbench report
+
+test: .venv/test ## the default tests: minutes, no GPU, no network
+	$(BIN)/python -m pytest
+
+test-slow: .venv/test ## training to published accuracy, long fuzzing
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev ## what must pass before a change lands
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+docs: .venv/test ## regenerate docs/*.md and the suite schema from the code
+	$(BIN)/python docs/generate.py
+
+bench: .venv/test ## how fast depthbench itself is, against named peers
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/plan_scaling.py
+	$(BIN)/python benchmarks/training_loop.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+.venv/test: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[test]'
+	@touch $@ .venv/demo
+
+.venv/dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/demo .venv/test

@@ -1,0 +1,268 @@
+"""The command line: parse, call one function, print. The only place that catches and exits."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from depthbench.errors import DepthbenchError
+
+INTERRUPTED = 130
+
+
+class Format(StrEnum):
+    """What standard output is written as."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+    csv = "csv"
+
+
+class _Boundary(TyperGroup):
+    """Turn what a user can mend into one clear message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DepthbenchError as error:
+            _complain(str(error), *getattr(error, "__notes__", ()))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt as error:
+            notes = getattr(error, "__notes__", ())
+            _complain("interrupted; what was finished is kept", *notes)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Boundary,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="At an equal budget, should this network be deep or wide? Write a suite, run it, read "
+    "the report.",
+)
+
+SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", metavar="SUITE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting of the suite: train.lr=0.01.", metavar="K=V"),
+]
+Only = Annotated[
+    str | None, typer.Option(help="Choose trials: \"family == 'deep' and depth > 4\".")
+]
+Out = Annotated[Path, typer.Option(help="Folder of all results.", file_okay=True)]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with one folder a data set.")]
+As = Annotated[Format, typer.Option("--format", help="How standard output is written.")]
+Runs = Annotated[
+    list[Path] | None, typer.Argument(help="Run folders (default: the newest).", metavar="RUNS")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from depthbench import __version__
+
+        _print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    out: Out = Path("results"),
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="Where trials run: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    data_dir: DataDir = None,
+    overrides: Overrides = None,
+    only: Only = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed trials again.")
+    ] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the trained weights.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    format: As = Format.terminal,
+) -> None:
+    """Train, time and record every trial of a suite; finish what a former run left."""
+    if dry_run:
+        return plan(suite, overrides, only, format)
+    from depthbench.progress import progress_for
+    from depthbench.report.render import render_run_summary
+    from depthbench.run import run_suite
+    from depthbench.suite import load_suite
+
+    if (workers or 1) > 1:
+        _complain(f"--workers {workers}: the {executor} executor runs one trial at a time")
+        raise typer.Exit(2)
+    summary = run_suite(
+        load_suite(suite, overrides or ()),
+        out=out,
+        run=run_name,
+        executor=executor,
+        device=device,
+        data_dir=data_dir,
+        only=only,
+        retry_failed=retry_failed,
+        keep_weights=keep_weights,
+        progress=progress_for(is_quiet=quiet),
+    )
+    _print(render_run_summary(summary, format.value))
+    raise typer.Exit(1 if summary.num_failures else 0)
+
+
+@app.command()
+def plan(
+    suite: SuiteFile,
+    overrides: Overrides = None,
+    only: Only = None,
+    format: As = Format.terminal,
+) -> None:
+    """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data."""
+    from depthbench.expand import expand, select
+    from depthbench.plan import describe_plan, render_plan
+    from depthbench.suite import load_suite
+
+    loaded = load_suite(suite, overrides or ())
+    trials = expand(loaded)
+    trials = select(trials, only) if only else trials
+    _print(render_plan(describe_plan(loaded, trials), format.value))
+
+
+@app.command()
+def report(
+    runs: Runs = None,
+    out: Out = Path("results"),
+    format: As = Format.terminal,
+) -> None:
+    """Answer the suite's question from its results, with intervals."""
+    from depthbench.report.render import render
+    from depthbench.report.summary import summarise
+
+    _print(render(summarise(_read(runs, out)), format.value))
+
+
+@app.command()
+def check(
+    runs: Runs = None,
+    out: Out = Path("results"),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 4 where a claim is undecided.")
+    ] = False,
+    format: As = Format.terminal,
+) -> None:
+    """Judge the suite's claims: holds, refuted or undecided. Exits 0, 3, or 4 under --strict."""
+    from depthbench.report.claims import check as judge
+    from depthbench.report.render import render_judgements
+
+    judgements, code = judge(_read(runs, out), is_strict=strict)
+    _print(render_judgements(judgements, format.value))
+    raise typer.Exit(code)
+
+
+@app.command()
+def runs(out: Out = Path("results"), format: As = Format.terminal) -> None:
+    """List the runs in the results folder, newest first."""
+    from depthbench.report.listing import list_runs, render_runs
+
+    _print(render_runs(list_runs(out), format.value))
+
+
+@app.command()
+def families(format: As = Format.terminal) -> None:
+    """Show each family: its formula, what depth means, by three examples, and its source."""
+    from depthbench.plan import render_families
+
+    _print(render_families(format.value))
+
+
+@app.command()
+def datasets(data_dir: DataDir = None, format: As = Format.terminal) -> None:
+    """Show which data sets are here, complete and official, and how to get the others."""
+    from depthbench.data import survey
+    from depthbench.plan import render_datasets
+
+    _print(render_datasets(survey(data_dir), format.value))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suite files, for editors."""
+    import json
+
+    from depthbench.suite import json_schema
+
+    _print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def doctor(out: Out = Path("results"), format: As = Format.terminal) -> None:
+    """Check this machine: versions, devices, threads, clock, data, disk."""
+    from depthbench.environment import doctor as examine
+    from depthbench.plan import render_checks
+
+    _print(render_checks(examine(out), format.value))
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("suite.yaml"),
+) -> None:
+    """Write a suite to start from, and its JSON Schema beside it, for editors."""
+    from depthbench.starter import write_starter
+
+    _print("\n".join(write_starter(path)))
+
+
+def _read(runs: list[Path] | None, out: Path) -> list[Any]:
+    """Return the named runs, or the newest one under the results folder."""
+    from depthbench.errors import ResultError
+    from depthbench.store import find_runs, read_run
+
+    if runs:
+        folders = [folder for path in runs for folder in find_runs(path)]
+        for path in runs:
+            if not find_runs(path):
+                raise ResultError(f"{path}: holds no run; `depthbench runs` lists what there is")
+    else:
+        folders = list(find_runs(out)[:1])
+    if not folders:
+        raise ResultError(f"{out}: holds no run yet; `depthbench run SUITE` makes one")
+    return [read_run(folder) for folder in dict.fromkeys(folders)]
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def _complain(*messages: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in "\n".join(messages).splitlines():
+        console.print(Text("error: ", style="bold red") + Text(line))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Data sets: where they lie, how they are read and checked, and how they are split.
+
+Adding a data set is one module and one line of DATASETS. No torch here: arrays are NumPy's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depthbench.data.base import Dataset, DatasetReader, DatasetStatus, Split
+from depthbench.data.digits import DIGITS
+from depthbench.data.locate import check_folder
+from depthbench.data.mnist import FASHION_MNIST, MNIST
+from depthbench.data.npz import NPZ
+from depthbench.errors import DataError
+from depthbench.grammar import DatasetSettings, TaskSettings
+from depthbench.spec import Problem
+
+__all__ = ["DATASETS", "Dataset", "DatasetStatus", "Split", "load", "problem_of", "survey"]
+
+DATASETS: dict[str, DatasetReader] = {
+    "digits": DIGITS,
+    "mnist": MNIST,
+    "fashion_mnist": FASHION_MNIST,
+    "npz": NPZ,
+}
+
+
+def problem_of(settings: DatasetSettings, task: TaskSettings) -> Problem:
+    """Return what a network maps to what, without reading images.
+
+    Raises:
+        DataError: The splits are larger than the set, or a user's own file is not as it should be.
+    """
+    if task.name != "classify":
+        raise DataError(f"task {task.name}: not available for {settings.name}; allowed: classify")
+    image_shape, num_classes = _reader(settings).shapes(settings)
+    return Problem(input_shape=image_shape, output_shape=(num_classes,))
+
+
+def load(settings: DatasetSettings, data_dir: Path | None = None) -> Dataset:
+    """Read a data set and cut its splits, which are the same whatever the seed.
+
+    Args:
+        settings: Which data set, and how much of it.
+        data_dir: A folder with one folder a data set, searched first.
+
+    Raises:
+        DataError: The data is missing, incomplete, corrupt or not what its name says.
+    """
+    return _reader(settings).load(settings, _checked(data_dir))
+
+
+def survey(data_dir: Path | None = None) -> tuple[DatasetStatus, ...]:
+    """Return what is on this machine, one value a data set; never downloads.
+
+    Raises:
+        DataError: A folder that the user named does not exist.
+    """
+    folder = _checked(data_dir)
+    return tuple(reader.survey(folder) for reader in DATASETS.values())
+
+
+def _reader(settings: DatasetSettings) -> DatasetReader:
+    if settings.name not in DATASETS:
+        raise DataError(
+            f"dataset {settings.name}: not available yet; this version has: {', '.join(DATASETS)}"
+        )
+    return DATASETS[settings.name]
+
+
+def _checked(data_dir: Path | None) -> Path | None:
+    if data_dir is not None:
+        check_folder(Path(data_dir).expanduser(), "--data-dir")
+    return data_dir

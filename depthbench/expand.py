@@ -1,0 +1,193 @@
+"""Expand a suite into its trials: pure, ordered, the same on every machine. Reads no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+
+from depthbench.data import problem_of
+from depthbench.document import Location
+from depthbench.errors import DepthbenchError, SuiteError
+from depthbench.grammar import (
+    BackboneSettings,
+    BudgetSettings,
+    DatasetSettings,
+    TaskSettings,
+    TrainSettings,
+    VariantSettings,
+    default_weight_decay,
+)
+from depthbench.matching import solve_width
+from depthbench.models.count import count
+from depthbench.spec import BudgetShare, Problem, Trial, Variant, trial_ids, variant_id
+from depthbench.suite import Suite, VariantEntry
+from depthbench.variants import resolve_variant
+
+# What pandas raises for an expression it cannot read or evaluate.
+_QUERY_ERRORS: tuple[type[Exception], ...] = (
+    *(SyntaxError, NameError, LookupError, TypeError, ValueError, AttributeError),
+    *(NotImplementedError, ArithmeticError, AssertionError, RecursionError),
+)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all variants of one pass share: data, task, the suite's backbone."""
+
+    dataset: DatasetSettings
+    task: TaskSettings
+    problem: Problem
+    backbone: BackboneSettings | None
+
+
+def expand(suite: Suite) -> tuple[Trial, ...]:
+    """Return the trials of a suite, in the order of the file, duplicates merged.
+
+    A trial that several budgets lead to stands once and keeps its share in each of them.
+
+    Raises:
+        SuiteError: lists every variant that cannot be built or matched, with file:line:column.
+    """
+    trials: dict[str, Trial] = {}
+    reasons: dict[str, None] = {}
+    for setting in _settings(suite):
+        for entry in suite.variants:
+            try:
+                for trial in _entry_trials(suite, entry, setting):
+                    known = trials.get(trial.trial_id)
+                    trials[trial.trial_id] = trial if known is None else _merged(known, trial)
+            except DepthbenchError as error:
+                reasons[f"{suite.where(_place(entry))}: {error}"] = None
+    if reasons:
+        raise SuiteError("\n".join(reasons))
+    return tuple(trials.values())
+
+
+def _place(entry: VariantEntry) -> Location:
+    return (*entry.path, "width") if entry.settings.width == "match" else entry.path
+
+
+def _settings(suite: Suite) -> Iterator[_Setting]:
+    for dataset, task in product(suite.datasets, suite.tasks):
+        try:
+            problem = problem_of(dataset, task)
+        except DepthbenchError as error:
+            raise SuiteError(f"{suite.where(('dataset',))}: {error}") from error
+        for backbone in suite.backbones or (None,):
+            yield _Setting(dataset, task, problem, backbone)
+
+
+def _entry_trials(suite: Suite, entry: VariantEntry, setting: _Setting) -> Iterator[Trial]:
+    own = (setting.backbone,) if setting.backbone is not None else ()
+    for backbone in entry.backbones or own:
+        for variant, shares in _sized(suite, entry.settings, backbone, setting):
+            for train in entry.trains:
+                yield from _seeded(suite.seeds, variant, shares, setting, resolved_train(train))
+
+
+def _seeded(
+    seeds: tuple[int, ...],
+    variant: Variant,
+    shares: tuple[BudgetShare, ...],
+    setting: _Setting,
+    train: TrainSettings,
+) -> Iterator[Trial]:
+    name, cost = variant_id(variant), count(variant, setting.problem)
+    ids = trial_ids(variant, setting.dataset, setting.task, train, seeds)
+    for seed, identity in zip(seeds, ids, strict=True):
+        yield Trial(
+            trial_id=identity,
+            variant_id=name,
+            variant=variant,
+            dataset_settings=setting.dataset,
+            task_settings=setting.task,
+            train=train,
+            seed=seed,
+            problem=setting.problem,
+            cost=cost,
+            budgets=shares,
+        )
+
+
+def _sized(
+    suite: Suite, settings: VariantSettings, backbone: BackboneSettings, setting: _Setting
+) -> Iterator[tuple[Variant, tuple[BudgetShare, ...]]]:
+    """Yield the variant at each of its widths, with its shares in the suite's budgets."""
+    problem = setting.problem
+    targets = [(b, _target(b, setting.backbone or backbone, problem)) for b in suite.budgets]
+    if isinstance(settings.width, int):
+        variant = resolve_variant(settings, backbone, settings.width)
+        cost = count(variant, problem)
+        yield variant, tuple(_share(b, t, cost.of(b.match) / t - 1) for b, t in targets)
+        return
+    for budget, target in targets:
+        match, tolerance = budget.match, budget.tolerance
+        solution = solve_width(
+            settings, backbone, problem, match=match, target=target, tolerance=tolerance
+        )
+        share = _share(budget, target, solution.error_fraction, is_solved=True)
+        yield resolve_variant(settings, backbone, solution.width), (share,)
+
+
+def _share(
+    budget: BudgetSettings, target: float, error_fraction: float, *, is_solved: bool = False
+) -> BudgetShare:
+    return BudgetShare(budget.match, target, budget.tolerance, error_fraction, is_solved)
+
+
+def _target(budget: BudgetSettings, backbone: BackboneSettings, problem: Problem) -> float:
+    """Return a budget's target; a reference is built of its own backbone, else the suite's."""
+    if budget.target is not None:
+        return budget.target
+    return _reference_size(budget, backbone, problem)
+
+
+@lru_cache(maxsize=1024)
+def _reference_size(budget: BudgetSettings, backbone: BackboneSettings, problem: Problem) -> float:
+    reference = budget.reference
+    assert reference is not None
+    variant = resolve_variant(reference, reference.backbone or backbone, reference.width)
+    return float(count(variant, problem).of(budget.match))
+
+
+@lru_cache(maxsize=1024)
+def resolved_train(train: TrainSettings) -> TrainSettings:
+    """Return the training with the weight decay that its optimizer defaults to."""
+    if train.weight_decay is not None:
+        return train
+    return train.model_copy(update={"weight_decay": default_weight_decay(train.optimizer)})
+
+
+def _merged(known: Trial, again: Trial) -> Trial:
+    shares = tuple(dict.fromkeys((*known.budgets, *again.budgets)))
+    return known if shares == known.budgets else replace(known, budgets=shares)
+
+
+def select(trials: Iterable[Trial], expression: str) -> tuple[Trial, ...]:
+    """Return the trials for which an expression holds, such as "depth > 4 and seed == 0".
+
+    Args:
+        trials: what to choose from.
+        expression: over the columns of trials.parquet that stand before a run, in the language
+            of `pandas.DataFrame.eval`.
+
+    Raises:
+        SuiteError: the expression cannot be read, or chooses nothing.
+    """
+    import pandas as pd
+
+    trials = tuple(trials)
+    frame = pd.DataFrame([trial.describe() for trial in trials])
+    try:
+        mask = frame.eval(expression, engine="python")
+        if not isinstance(mask, pd.Series) or not pd.api.types.is_bool_dtype(mask):
+            raise TypeError("it is no condition, such as depth > 4")
+        chosen = frame.index[mask]
+    except _QUERY_ERRORS as error:
+        names = ", ".join(sorted(frame.columns))
+        raise SuiteError(f"--only {expression}: {error}; the columns are: {names}") from None
+    if not len(chosen):
+        raise SuiteError(f"--only {expression}: chooses none of the {len(trials):,} trials")
+    return tuple(trials[index] for index in chosen)

@@ -1,0 +1,121 @@
+"""Solve widths for a budget: the integer width whose network is nearest to the target.
+
+Counts grow with the width, so the search needs few of them: it grows by the square root, as
+weights do by the square, then closes the bracket by the same rule until two neighbours remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import ceil, sqrt
+
+from depthbench.errors import MatchError
+from depthbench.grammar import MAX_WIDTH, BackboneSettings, VariantSettings
+from depthbench.models.count import count
+from depthbench.spec import Problem
+from depthbench.variants import is_narrow_enough, resolve_variant
+
+# Beyond this a larger tolerance is no longer advice: the budget itself does not fit.
+_LARGE_ERROR = 0.1
+
+Size = Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """State a solved width and its relative error, (size - target) / target, signed."""
+
+    width: int
+    error_fraction: float
+
+
+@lru_cache(maxsize=65536)
+def solve_width(
+    settings: VariantSettings,
+    backbone: BackboneSettings,
+    problem: Problem,
+    *,
+    match: str,
+    target: float,
+    tolerance: float,
+) -> Solution:
+    """Return the width whose network is nearest to the target, within the tolerance.
+
+    Raises:
+        MatchError: No width is within the tolerance; names the two nearest.
+        SuiteError: The data do not fit the backbone, or a user's block does not.
+    """
+
+    @cache
+    def size(width: int) -> int:
+        return count(resolve_variant(settings, backbone, width), problem).of(match)
+
+    lowest = _lowest_width(settings, backbone)
+    below, above = _bracket(size, lowest, target)
+    below, above = _neighbours(size, below, above, target)
+    nearest = min((below, above), key=lambda width: abs(size(width) - target))
+    solution = Solution(nearest, (size(nearest) - target) / target)
+    if abs(solution.error_fraction) > tolerance:
+        name = f"{settings.family} of depth {settings.depth}"
+        sizes = {width: size(width) for width in (below, above)}
+        raise MatchError(_message(name, sizes, match, target, tolerance))
+    return solution
+
+
+def _lowest_width(settings: VariantSettings, backbone: BackboneSettings) -> int:
+    """Return the smallest width that leaves an hourglass its waist; 1 for other families."""
+    if is_narrow_enough(settings, backbone, 1):
+        return 1
+    low, high = 1, 2
+    while not is_narrow_enough(settings, backbone, high) and high < MAX_WIDTH:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (low, middle) if is_narrow_enough(settings, backbone, middle) else (middle, high)
+        )
+    return high
+
+
+def _bracket(size: Size, lowest: int, target: float) -> tuple[int, int]:
+    """Return widths around the target, or the first or last two there are."""
+    below, above = lowest, lowest + 1
+    if size(below) >= target:
+        return below, above
+    while size(above) < target and above < MAX_WIDTH:
+        grown = ceil(above * sqrt(target / size(above)))
+        below, above = above, min(max(grown, above + 1), MAX_WIDTH)
+    return below, above
+
+
+def _neighbours(size: Size, below: int, above: int, target: float) -> tuple[int, int]:
+    """Return the bracket narrowed to two widths next to each other."""
+    num_steps = 0
+    while above - below > 1 and size(above) >= target:
+        num_steps += 1
+        middle = (below + above) // 2 if num_steps % 4 == 0 else _guess(size, below, above, target)
+        below, above = (middle, above) if size(middle) < target else (below, middle)
+    return (above - 1, above) if above - below > 1 else (below, above)
+
+
+def _guess(size: Size, below: int, above: int, target: float) -> int:
+    """Return the width between two where the square root of the size would meet the target's."""
+    low, high = sqrt(size(below)), sqrt(size(above))
+    share = (sqrt(target) - low) / (high - low) if high > low else 0.5
+    return min(max(below + round(share * (above - below)), below + 1), above - 1)
+
+
+def _message(name: str, sizes: dict[int, int], match: str, target: float, tolerance: float) -> str:
+    found = " and ".join(
+        f"width {width} with {size:,} ({100 * (size - target) / target:+.3g}%)"
+        for width, size in sizes.items()
+    )
+    enough = ceil(1000 * min(abs(size - target) / target for size in sizes.values())) / 1000
+    needed = f"set tolerance: {enough:g}, " if enough <= _LARGE_ERROR else ""
+    return (
+        f"width: match: no width of {name} has {match} {target:,.15g} within {100 * tolerance:g}%; "
+        f"the nearest are {found}; {needed}change the target or the depth, or give the "
+        "width as a number"
+    )

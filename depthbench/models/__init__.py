@@ -1,0 +1,161 @@
+"""Networks: backbones, families, and the one function that builds a variant.
+
+`BACKBONES` and `FAMILIES` are the whole list of what there is. A network is a stem, L residual
+modules of one backbone in the stages of its family, and a head; see `network.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import sqrt
+
+import torch
+from torch import nn
+
+from depthbench.errors import SuiteError
+from depthbench.grammar import FAMILY_OPTIONS
+from depthbench.models.backbone import Backbone
+from depthbench.models.conv import ConvHead, ConvStem, FusedConvStage, conv_module
+from depthbench.models.fused import FusedNetwork
+from depthbench.models.imported import check_alike, check_shape, imported
+from depthbench.models.layouts import Family, parallel, sequential
+from depthbench.models.mlp import FusedMLPStage, MLPHead, MLPModule, MLPStem
+from depthbench.models.network import Network
+from depthbench.spec import Problem, Trial, Variant
+
+BACKBONES: dict[str, Backbone] = {
+    "mlp": Backbone(MLPStem, MLPModule, MLPHead, FusedMLPStage),
+    "conv": Backbone(ConvStem, conv_module, ConvHead, FusedConvStage),
+}
+
+FAMILIES: dict[str, Family] = {
+    "deep": Family(
+        layout=sequential,
+        formula="z_i = z_(i-1) + s f_i(z_(i-1)), i = 1..L",
+        depth_meaning="residual modules, one after another",
+        depth_examples=(
+            "mlp, depth 8: 8 modules of two linear layers, 18 linear layers with stem and head",
+            "conv, depth 4: 4 convolutions after the stem's",
+            "conv, depth 1: one convolution after the stem's",
+        ),
+        source='residual networks, "Identity Mappings in Deep Residual Networks" (1603.05027)',
+    ),
+    "wide": Family(
+        layout=sequential,
+        formula="as deep, at a small L, with the width solved so that the budget holds",
+        depth_meaning="residual modules, one after another; few of them",
+        depth_examples=(
+            "mlp, depth 1: one module of two linear layers",
+            "mlp, depth 2: two modules, 6 linear layers with stem and head",
+            "conv, depth 1: one convolution after the stem's",
+        ),
+        source='"Wide Residual Networks" (1605.07146), for any backbone',
+    ),
+    "parallel_shallow": Family(
+        layout=parallel,
+        formula="z_out = z_0 + s sum_i f_i(z_0); branches: k makes L/k stages of k modules",
+        depth_meaning="all residual modules, beside and after one another",
+        depth_examples=(
+            "depth 8: 8 modules side by side, the weights and FLOPs of deep at depth 8",
+            "depth 8, branches 4: 2 stages of 4 modules side by side",
+            "depth 8, branches 1: 8 stages of one module, the same as deep",
+        ),
+        source='"Make Deep Networks Shallow Again" (2309.08414)',
+    ),
+    "hourglass": Family(
+        layout=sequential,
+        formula="z_i = z_(i-1) + s f_i(z_(i-1)); f_i goes down to d_h < d, computes, and up again",
+        depth_meaning="residual modules, one after another, each narrow inside",
+        depth_examples=(
+            "mlp, depth 4: z + W2 act(W1 norm(z)) four times, 10 linear layers with stem and head",
+            "conv, depth 4: four times 1x1 down, k x k, 1x1 up: 12 convolutions after the stem's",
+            "mlp, depth 1, bottleneck 0.25: one module with d_h = d / 4",
+        ),
+        source='"Rethinking the Shape Convention of an MLP" (2510.01796)',
+    ),
+}
+
+
+def build(variant: Variant, problem: Problem) -> nn.Module:
+    """Build the network of a variant on the default device.
+
+    Linear layers and convolutions, weights and biases, start uniform in +-1/sqrt(fan_in), norms at
+    weight 1 and bias 0, learned scales at 1. Draws come from PyTorch's global generator in the
+    order stem, modules, head, whatever the layout and its execution; `execution: auto` is the loop.
+
+    Raises:
+        SuiteError: The data do not fit the backbone, or a user's block does not.
+    """
+    backbone = _backbone(variant, problem)
+    stem = backbone.stem(variant, problem)
+    blocks = [backbone.module(variant) for _ in range(variant.depth)]
+    if ":" in variant.backbone:
+        check_alike(variant.backbone, blocks)
+    network = Network(
+        stem,
+        blocks,
+        backbone.head(variant, problem),
+        stages=FAMILIES[variant.family].layout(variant),
+        scale=_scale(variant),
+    )
+    if variant.execution != "fused":
+        return network
+    if not can_fuse(variant):
+        raise SuiteError(
+            f"execution: fused: backbone {variant.backbone} with norm {variant.norm} has none; "
+            "use loop"
+        )
+    assert backbone.fused is not None
+    return FusedNetwork(network, backbone.fused, variant)
+
+
+def build_model(trial: Trial) -> nn.Module:
+    """Build the network of a trial as its seed initialises it, on the CPU.
+
+    The same trial gives bitwise equal weights on every call; equal seeds give equal weights to
+    layouts of the same modules. The global generator is left as it was.
+
+    Raises:
+        SuiteError: The data do not fit the backbone, or a user's block does not.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        # torch.manual_seed would reach for the generators of other devices too.
+        torch.default_generator.manual_seed(initial_seed(trial.seed))
+        return build(trial.variant, trial.problem)
+
+
+def initial_seed(seed: int) -> int:
+    """Return the seed of the stream that draws a trial's first weights."""
+    digest = hashlib.sha256(f"{seed} init".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def can_fuse(variant: Variant) -> bool:
+    """Say whether the parallel modules of a variant can run as one."""
+    backbone = BACKBONES.get(variant.backbone)
+    return (
+        backbone is not None
+        and backbone.fused is not None
+        and "execution" in FAMILY_OPTIONS[variant.family]
+        and variant.norm != "batch"
+    )
+
+
+def _backbone(variant: Variant, problem: Problem) -> Backbone:
+    if ":" not in variant.backbone:
+        return BACKBONES[variant.backbone]
+    base = BACKBONES[variant.base or "mlp"]
+    check_shape(base, variant, problem)
+    return imported(base, variant)
+
+
+def _scale(variant: Variant) -> float | str:
+    match variant.residual_scale:
+        case "1/sqrt(L)":
+            return 1 / sqrt(variant.depth)
+        case "1/L":
+            return 1 / variant.depth
+        case None:
+            return 1.0
+        case scale:
+            return scale

@@ -1,0 +1,140 @@
+"""A user's own block as a backbone: `package.module:factory` inside a built-in stem and head.
+
+The factory is called as `factory(width=..., hidden=...)`, once for each module, and returns an
+`nn.Module` that maps the stream to the same shape: (B, D) with base mlp, (B, D, H, W) with base
+conv. `hidden` is None unless the suite sets one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from depthbench.errors import SuiteError
+from depthbench.models.backbone import Backbone
+from depthbench.spec import Problem, Variant
+
+Factory = Callable[..., nn.Module]
+
+# What a user's code may raise when it is imported or run: their mistake to mend, not a defect here.
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def imported(base: Backbone, variant: Variant) -> Backbone:
+    """Return a backbone with the stem and head of `base` around a user's own modules.
+
+    Raises:
+        SuiteError: The module or the factory in it cannot be found or imported.
+    """
+    factory = load_factory(variant.backbone)
+    return replace(base, module=lambda v: _module(factory, v), fused=None)
+
+
+def load_factory(name: str) -> Factory:
+    """Import `package.module:factory`; the current folder is searched last.
+
+    Raises:
+        SuiteError: It cannot be imported, or is nothing that can be called.
+    """
+    module_name, _, attribute = name.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        # Last, where `python -m` would put it first: a file here must not hide a package.
+        sys.path.append(folder)
+    try:
+        module = import_module(module_name)
+    except _MISTAKES as error:
+        raise SuiteError(
+            f"backbone import {name}: cannot import {module_name}: {_text(error)}; "
+            f"searched the installed packages and {folder}; run depthbench in the folder of the "
+            "module, or install it"
+        ) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        place = getattr(module, "__file__", None) or module_name
+        names = sorted(key for key in vars(module) if callable(vars(module)[key]))
+        raise SuiteError(
+            f"backbone import {name}: {place} has no function {attribute}; "
+            f"it has: {', '.join(names) or 'none'}"
+        )
+    return factory
+
+
+@lru_cache(maxsize=4096)
+def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
+    """Check, without computing, that a user's module keeps the shape of the stream.
+
+    Raises:
+        SuiteError: It fails on the meta device, or changes the shape.
+    """
+    backbone = imported(base, variant)
+    with torch.device("meta"), torch.no_grad():
+        stem, module = backbone.stem(variant, problem), backbone.module(variant).eval()
+        z = stem(torch.empty(2, *problem.input_shape))
+        try:
+            update = module(z)
+        except _MISTAKES as error:
+            raise SuiteError(
+                f"backbone import {variant.backbone}: its forward fails on a stream of shape "
+                f"{tuple(z.shape)}: {_text(error)}"
+            ) from error
+    found = tuple(update.shape) if isinstance(update, torch.Tensor) else type(update).__name__
+    if found != tuple(z.shape):
+        raise SuiteError(
+            f"backbone import {variant.backbone}: a module must keep the shape of the stream, "
+            f"{tuple(z.shape)}; it returned {found}"
+        )
+
+
+def _module(factory: Factory, variant: Variant) -> nn.Module:
+    call = f"factory(width={variant.width}, hidden={variant.hidden})"
+    try:
+        module = factory(width=variant.width, hidden=variant.hidden)
+    except _MISTAKES as error:
+        raise SuiteError(
+            f"backbone import {variant.backbone}: {call} failed: {_text(error)}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise SuiteError(
+            f"backbone import {variant.backbone}: {call} returned {type(module).__name__}; "
+            "it must return an nn.Module"
+        )
+    return module
+
+
+def check_alike(name: str, modules: list[nn.Module]) -> None:
+    """Check that a user's factory returned modules of one size: one is counted for all.
+
+    Raises:
+        SuiteError: Two of them differ in their number of weights.
+    """
+    sizes = [sum(weight.numel() for weight in module.parameters()) for module in modules]
+    if len(set(sizes)) > 1:
+        other = next(index for index, size in enumerate(sizes) if size != sizes[0])
+        raise SuiteError(
+            f"backbone import {name}: every call of the factory must return the same structure; "
+            f"module 0 has {sizes[0]:,} weights, module {other} has {sizes[other]:,}"
+        )
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,151 @@
+"""Part files: one a finished trial or timed cell, there wholly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthbench.errors import ResultError
+from depthbench.folder import RunFolder, write_atomically, write_refusal
+from depthbench.tables import part_schema, table_from_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# Which tables have parts: the first word of the file's name, and the column that names the row.
+PART_KEYS = {"trials": ("trial", "trial_id"), "timings": ("cell", "cell_id")}
+# Reading small files is bound by opening them; small tables are joined this many at a time, since
+# each column of each costs memory of its own.
+NUM_READERS = 4
+PARTS_A_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Hold the part files of one table, joined, and the paths of those that cannot be read."""
+
+    table: pa.Table
+    paths: tuple[Path, ...]
+    corrupt: tuple[Path, ...]
+
+
+def write_part(path: Path, row: Mapping[str, Any], name: str) -> None:
+    """Write one row of a table as a part, on the disk when this returns.
+
+    Raises:
+        ValueError: A name that is no column, or a value of another type.
+        ResultError: The file cannot be written.
+    """
+    table = table_from_rows([row], part_schema(name))
+    # Parquet's cost is by the column: one that is null is left out, and read as null.
+    known = [column for column in table.column_names if not table.column(column).null_count]
+    # Statistics, dictionaries and compression pay off in large files alone.
+    write_table(
+        path,
+        table.select(known),
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+    )
+
+
+def write_table(path: Path, table: pa.Table, **options: Any) -> None:
+    """Write a table as Parquet with checksums, wholly or not at all.
+
+    Raises:
+        ResultError: The file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True, **options)
+    write_atomically(path, memoryview(sink.getvalue()))
+
+
+def read_parts(folder: RunFolder, name: str, *, set_aside: bool) -> Parts:
+    """Return all parts of a table; one that a merge removes meanwhile is left to the table.
+
+    Args:
+        folder: The run.
+        name: `trials` or `timings`.
+        set_aside: Rename a part that cannot be read to *.corrupt, so that it is made again.
+
+    Raises:
+        ResultError: The disk cannot be read, or a part not be renamed.
+    """
+    prefix, key = PART_KEYS[name]
+    tables = [part_schema(name).empty_table()]
+    good: list[Path] = []
+    corrupt: list[Path] = []
+    for batch in _batches(sorted(folder.parts.glob(f"{prefix}-*.parquet"))):
+        pieces = []
+        for path, table in batch:
+            if table is not None and _ids(table, key) == [path.stem.removeprefix(f"{prefix}-")]:
+                pieces.append(table)
+                good.append(path)
+            elif path.exists():
+                corrupt.append(_set_aside(path) if set_aside else path)
+        if pieces:
+            tables.append(_joined(pieces).combine_chunks())
+    return Parts(_joined(tables), tuple(good), tuple(corrupt))
+
+
+def read_part(path: Path) -> pa.Table | None:
+    """Return a part's table, or None where it is missing or corrupt.
+
+    All of it is read, whatever the caller wants of it: a checksum tells only of what was read.
+
+    Raises:
+        ResultError: The disk cannot be read.
+    """
+    import pyarrow as pa
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        # Threads within a file of one row cost more than they bring.
+        return open_parquet(pa.BufferReader(content)).read(use_threads=False)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def open_parquet(source: Path | pa.NativeFile) -> pq.ParquetFile:
+    """Open a Parquet file whose checksums, where it has any, are verified in reading."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
+
+
+def _batches(paths: list[Path]) -> Iterator[list[tuple[Path, pa.Table | None]]]:
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        for start in range(0, len(paths), PARTS_A_BATCH):
+            batch = paths[start : start + PARTS_A_BATCH]
+            yield list(zip(batch, pool.map(read_part, batch), strict=True))
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _ids(table: pa.Table, key: str) -> list[Any]:
+    return table.column(key).to_pylist() if key in table.column_names else []
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise write_refusal(path, error) from error
+    return aside

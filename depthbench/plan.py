@@ -1,0 +1,159 @@
+"""Describe a plan before it runs, and the other listings of the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from depthbench.report.tables import Heading, render_table
+from depthbench.spec import Trial
+from depthbench.suite import Suite
+
+_TRIAL_KEYS = (
+    "trial_id",
+    "variant_id",
+    "family",
+    "backbone",
+    "dataset",
+    "task",
+    "depth",
+    "width",
+    "seed",
+    "lr",
+    "budget_error_fraction",
+)
+_VARIANT_HEADINGS = (
+    Heading("family", "family"),
+    Heading("backbone", "backbone"),
+    Heading("dataset", "data"),
+    Heading("depth", "L", is_number=True),
+    Heading("width", "d", is_number=True),
+    Heading("hidden", "d_h", is_number=True),
+    Heading("total_params", "weights", is_number=True),
+    Heading("forward_flops", "FLOPs", is_number=True),
+    Heading("budget", "budget error", is_number=True),
+    Heading("num_trials", "trials", is_number=True),
+)
+
+
+def describe_plan(suite: Suite, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return the plan as plain values; the object that `plan --format json` prints."""
+    return {
+        "suite": suite.name,
+        "suite_hash": suite.suite_hash,
+        "question": suite.question,
+        "num_trials": len(trials),
+        "trials": [_trial_row(trial) for trial in trials],
+    }
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    row = {key: getattr(trial, key) for key in _TRIAL_KEYS}
+    row |= {
+        "hidden": trial.variant.hidden,
+        "total_params": trial.cost.total_params,
+        "trainable_params": trial.cost.trainable_params,
+        "body_params": trial.cost.body_params,
+        "forward_flops": trial.cost.forward_flops,
+        "budgets": [
+            asdict(share) | {"is_on_budget": share.is_on_budget} for share in trial.budgets
+        ],
+    }
+    return row
+
+
+def render_plan(plan: dict[str, Any], format: str) -> str:
+    """Return a plan as text: json whole, csv a line a trial, else a line a variant."""
+    if format == "json":
+        return json.dumps(plan)
+    if format == "csv":
+        keys = [*_TRIAL_KEYS, "hidden", "total_params", "trainable_params", "body_params"]
+        headings = [Heading(key, key) for key in (*keys, "forward_flops")]
+        return render_table(headings, plan["trials"], "csv")
+    variants: dict[Any, dict[str, Any]] = {}
+    for trial in plan["trials"]:
+        key = (trial["variant_id"], trial["dataset"], trial["task"], trial["total_params"])
+        row = variants.setdefault(key, trial | {"num_trials": 0, "budget": _errors(trial)})
+        row["num_trials"] += 1
+    count = f"{plan['num_trials']:,} trials of {len(variants):,} variants"
+    return render_table(
+        _VARIANT_HEADINGS,
+        variants.values(),
+        format,
+        title=f"{plan['suite']} ({plan['suite_hash']}): {count}",
+        note=plan["question"],
+    )
+
+
+def _errors(trial: dict[str, Any]) -> str | None:
+    """Return how far a variant is off each of its budgets."""
+    shares = [
+        f"{share['error_fraction']:+.2%}" + ("" if share["is_on_budget"] else " (off)")
+        for share in trial["budgets"]
+    ]
+    return ", ".join(shares) or None
+
+
+def render_families(format: str) -> str:
+    """Return what each family is, and what depth means in it, by three examples."""
+    from depthbench.models import FAMILIES
+
+    rows = [
+        {
+            "family": name,
+            "formula": family.formula,
+            "depth": family.depth_meaning,
+            "examples": list(family.depth_examples),
+            "source": family.source,
+        }
+        for name, family in FAMILIES.items()
+    ]
+    if format != "terminal":
+        return render_table([Heading(key, key) for key in rows[0]], rows, format)
+    return "\n\n".join(_block(row) for row in rows)
+
+
+def _block(row: dict[str, Any]) -> str:
+    examples = "\n".join(f"    {example}" for example in row["examples"])
+    return (
+        f"{row['family']}\n  {row['formula']}\n  depth: {row['depth']}\n{examples}\n"
+        f"  source: {row['source']}"
+    )
+
+
+def render_datasets(statuses: Sequence[Any], format: str) -> str:
+    """Return which data sets are here, and how to get the others."""
+    rows = [asdict(status) for status in statuses]
+    headings = (
+        Heading("name", "data"),
+        Heading("is_present", "present"),
+        Heading("is_complete", "complete"),
+        Heading("is_official", "official"),
+        Heading("num_train_examples", "train", is_number=True),
+        Heading("num_test_examples", "test", is_number=True),
+        Heading("licence", "licence"),
+    )
+    if format in ("json", "csv"):
+        more = (Heading("path", "where"), Heading("note", "note"))
+        return render_table((*headings, *more), rows, format)
+    notes = [f"{row['name']} is in {row['path']}" for row in rows if row["path"]]
+    notes += [row["note"] for row in rows if row["note"]]
+    return "\n".join([render_table(headings, rows, format).rstrip("\n"), "", *notes])
+
+
+def render_checks(checks: Iterable[Any], format: str) -> str:
+    """Return what `doctor` found on this machine."""
+    rows = []
+    for check in checks:
+        row = asdict(check)
+        row["state"] = {True: "ok", False: "PROBLEM", None: "note"}[check.is_ok]
+        rows.append(row)
+    headings = (
+        Heading("state", "state"),
+        Heading("name", "what"),
+        Heading("found", "found"),
+        Heading("advice", "advice"),
+    )
+    return render_table(headings, rows, format)

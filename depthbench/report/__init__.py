@@ -1,0 +1,1 @@
+"""Statistics, claims, rankings and renderers over finished results. Never imports torch."""

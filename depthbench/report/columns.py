@@ -1,0 +1,192 @@
+"""What the tables of a report show of a variant, column by column, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from depthbench.record import METRICS
+from depthbench.report.answer import metric_name
+from depthbench.report.tables import GAP, Heading, plain_line
+from depthbench.report.values import Group, VariantRow
+from depthbench.units import (
+    format_count,
+    format_estimate,
+    format_flops,
+    format_fraction,
+    format_percentages,
+    format_seconds,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A column of a report: its heading and its cells, one a variant."""
+
+    heading: Heading
+    cells: tuple[str, ...]
+
+
+def key_columns(group: Group) -> list[Shown]:
+    """Return the columns that say which variant a row is about, and its rank."""
+    ranks = ["-" if row.rank is None else str(row.rank) for row in group.rows]
+    families = [row.family + (f", {row.extra}" if row.extra else "") for row in group.rows]
+    return [
+        _shown("#", ranks, is_number=True),
+        _shown("variant", families),
+        _shown("L", [str(row.depth) for row in group.rows], is_number=True),
+        _shown("d", [str(row.width) for row in group.rows], is_number=True),
+    ]
+
+
+def name_column(group: Group) -> list[Shown]:
+    """Return the one column that says which variant a row is about where a table goes on."""
+    return [_shown("variant", [row.name for row in group.rows])]
+
+
+def sections(group: Group) -> list[list[Shown]]:
+    """Return the columns of a group in the order of their importance, in sections."""
+    found = [_quality(group), _size(group), _times(group)]
+    return [section for section in found if section]
+
+
+def _quality(group: Group) -> list[Shown]:
+    split = group.metric.partition("_")[0] if group.metric else "test"
+    columns = []
+    for name in METRICS:
+        metric = f"{split}_{name}"
+        cells = [_metric_text(row, metric) for row in group.rows]
+        if any(cell != "-" for cell in cells):
+            columns.append(_shown(metric_name(metric), cells, is_number=True))
+    if any(row.against_best is not None for row in group.rows):
+        versus = [_versus(row) for row in group.rows]
+        columns.append(_shown("against best", versus, is_number=True))
+    if any(row.not_ranked_because for row in group.rows):
+        columns.append(_shown("not ranked", [row.not_ranked_because for row in group.rows]))
+    return columns
+
+
+def _metric_text(row: VariantRow, metric: str) -> str:
+    found = row.metrics.get(metric)
+    if found is None:
+        return "-"
+    write = format_percentages if metric.endswith("accuracy") else format_estimate
+    return write(found.value, found.low, found.high)
+
+
+def _versus(row: VariantRow) -> str:
+    found = row.against_best
+    if found is None:
+        return "best" if row.rank == 1 else "-"
+    if found.is_ratio:
+        ends = (None if end is None else end - 1 for end in (found.low, found.high))
+        text = format_percentages(found.value - 1, *ends, is_signed=True)
+    else:
+        text = format_estimate(found.value, found.low, found.high)
+    return text if found.is_separated or found.low is None else f"~ {text}"
+
+
+def _size(group: Group) -> list[Shown]:
+    rows = group.rows
+    columns = [_shown("weights", [format_count(row.total_params) for row in rows], is_number=True)]
+    if group.budget is not None:
+        errors = [format_fraction(row.budget_error_fraction, is_signed=True) for row in rows]
+        columns.append(_shown("off by", errors, is_number=True))
+    columns.append(
+        _shown("FLOPs", [format_flops(row.forward_flops) for row in rows], is_number=True)
+    )
+    columns.append(_shown("lr", [_lr(row) for row in rows], is_number=True))
+    columns.append(_shown("seeds", [_seeds(row) for row in rows], is_number=True))
+    return columns
+
+
+def _lr(row: VariantRow) -> str:
+    if row.lr is None:
+        return "-"
+    return f"{row.lr:g}" + (f" of {row.num_lrs}" if row.num_lrs > 1 else "")
+
+
+def _seeds(row: VariantRow) -> str:
+    return str(row.num_seeds) + (f" of {row.num_trials}" if row.num_seeds < row.num_trials else "")
+
+
+def _times(group: Group) -> list[Shown]:
+    labels = dict.fromkeys(timing.label for row in group.rows for timing in row.timings)
+    return [
+        _shown(label.replace(" batch ", "\nbatch "), _times_of(group.rows, label), is_number=True)
+        for label in labels
+    ]
+
+
+def _times_of(rows: Sequence[VariantRow], label: str) -> list[str]:
+    cells = []
+    for row in rows:
+        timing = next((timing for timing in row.timings if timing.label == label), None)
+        if timing is None:
+            cells.append("-")
+        elif timing.status != "ok":
+            cells.append(timing.status)
+        else:
+            ends = (timing.ci_low_seconds, timing.ci_high_seconds)
+            doubt = " ?" if timing.flags else ""
+            cells.append(format_seconds(timing.median_seconds, ends) + doubt)
+    return cells
+
+
+def legend(group: Group) -> list[str]:
+    """Return what a reader needs to read a group's tables; alike for alike groups."""
+    ranked = [row for row in group.rows if row.rank is not None]
+    lines = []
+    if any(found.low is not None for row in group.rows for found in row.metrics.values()):
+        lines.append(f"[..]: {group.confidence:.0%} interval of the mean over seeds (bootstrap).")
+    compared = [row.against_best for row in ranked if row.against_best is not None]
+    if any(found.low is not None for found in compared):
+        together = " for all pairs together" if group.num_comparisons > 1 else ""
+        mark = "; ~ not separated from it" if any("~" in _versus(row) for row in ranked) else ""
+        lines.append(
+            f"against best: paired by seed, {group.confidence:.0%} interval{together}{mark}."
+        )
+    if any(row.timings for row in group.rows):
+        doubt = "; ? doubtful" if any(t.flags for row in group.rows for t in row.timings) else ""
+        lines.append(f"Times: median of one call ± the wider half of its 95% interval{doubt}.")
+    return lines
+
+
+def _shown(title: str, cells: Sequence[str], *, is_number: bool = False) -> Shown:
+    return Shown(Heading(title, title, is_number), tuple(plain_line(cell) for cell in cells))
+
+
+Measure = Callable[[str], int]
+
+
+def pack(group: Group, width: int, measure: Measure = len) -> list[list[Shown]]:
+    """Return the columns as tables no wider than a console, each with its variants' names.
+
+    A section goes where it fits whole; only one that fits nowhere is split.
+    """
+    names = name_column(group)
+    tables = [key_columns(group)]
+    is_begun = False
+    for section in sections(group):
+        fits_whole = _width([*tables[-1], *section], measure) <= width
+        if is_begun and not fits_whole:
+            tables.append(list(names))
+            is_begun = False
+        for column in section:
+            if is_begun and _width([*tables[-1], column], measure) > width:
+                tables.append(list(names))
+            tables[-1].append(column)
+            is_begun = True
+    return tables
+
+
+def _width(columns: Sequence[Shown], measure: Measure) -> int:
+    widths = [
+        max(
+            measure(line)
+            for cell in (column.heading.title, *column.cells)
+            for line in cell.split("\n")
+        )
+        for column in columns
+    ]
+    return sum(widths) + GAP * (len(widths) - 1)

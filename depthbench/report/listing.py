@@ -1,0 +1,111 @@
+"""List the runs of a results folder, newest first; one that cannot be read is listed as such."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depthbench.errors import ResultError
+from depthbench.record import FAILURES
+from depthbench.report.tables import Heading, render_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_FACTS = ("suite", "run", "status", "num_ok", "num_diverged", "num_failed", "num_planned")
+_HEADINGS = tuple(Heading(name, name) for name in (*_FACTS, "created_at", "folder", "problem"))
+_SHORT_HEADINGS = (
+    Heading("suite", "suite"),
+    Heading("run", "run"),
+    Heading("status", "status"),
+    Heading("trials", "trials"),
+    Heading("created", "created (UTC)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunListing:
+    """One run: what it is of, how far it is; `problem` says why it cannot be read."""
+
+    suite: str
+    run: str
+    status: str
+    num_ok: int | None
+    num_diverged: int | None
+    num_failed: int | None
+    num_planned: int | None
+    created_at: str | None
+    folder: str
+    problem: str | None
+
+
+def list_runs(root: Path) -> list[RunListing]:
+    """Return the runs below a folder, newest first."""
+    from depthbench.store import find_runs
+
+    return [_listing(folder) for folder in find_runs(root)]
+
+
+def _listing(folder: Path) -> RunListing:
+    from depthbench.store import read_run
+
+    try:
+        found = read_run(folder)
+    except ResultError as error:
+        nothing = (None,) * 5
+        place = (folder.parent.name, folder.name, "unreadable")
+        return RunListing(*place, *nothing, str(folder), str(error))
+    counts = Counter(found.trials["status"])
+    return RunListing(
+        suite=str(found.run.get("suite") or folder.parent.name),
+        run=str(found.run.get("run") or folder.name),
+        status=str(found.run.get("status") or "unknown"),
+        num_ok=counts["ok"],
+        num_diverged=counts["diverged"],
+        num_failed=sum(counts[status] for status in FAILURES),
+        num_planned=found.run.get("num_trials"),
+        created_at=found.run.get("created_at"),
+        folder=str(folder),
+        problem=None,
+    )
+
+
+def render_runs(
+    listings: Sequence[RunListing], format: str = "terminal", console: Console | None = None
+) -> str:
+    """Return a list of runs as text.
+
+    Raises:
+        ResultError: there is no such format.
+    """
+    if format in ("json", "csv"):
+        return render_table(_HEADINGS, [asdict(listing) for listing in listings], format)
+    if not listings:
+        return "No runs yet; `depthbench run SUITE` makes one."
+    headings: tuple[Heading, ...] = _SHORT_HEADINGS
+    if any(listing.problem for listing in listings):
+        headings = (*_SHORT_HEADINGS, Heading("problem", "problem"))
+    rows = [
+        {
+            **asdict(listing),
+            "trials": _trials_text(listing),
+            "created": (listing.created_at or "")[:16].replace("T", " ") or None,
+        }
+        for listing in listings
+    ]
+    return render_table(headings, rows, format, console=console)
+
+
+def _trials_text(listing: RunListing) -> str | None:
+    """Return how far a run is: 18 of 20 ok, 2 failed."""
+    if listing.num_ok is None:
+        return None
+    bad = [
+        f"{num} {how}"
+        for num, how in ((listing.num_diverged, "diverged"), (listing.num_failed, "failed"))
+        if num
+    ]
+    return ", ".join([f"{listing.num_ok} of {listing.num_planned} ok", *bad])

@@ -1,0 +1,200 @@
+"""Print what was found: a summary, judgements or the end of a run, in any of the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from depthbench.report.tables import captured, check_format, plain_line, to_csv, to_json
+from depthbench.report.values import Group, RunReport, Summary, VariantRow
+from depthbench.report.verdicts import Judgement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+_JUDGEMENT_KEYS = (
+    "suite",
+    "run",
+    "id",
+    "verdict",
+    "estimate",
+    "low",
+    "high",
+    "confidence",
+    "num_pairs",
+    "num_strata",
+    "num_missing",
+    "expectation",
+    "text",
+    "reason",
+    "source",
+)
+
+
+class EndedRun(Protocol):
+    """What `run_suite` returns: where the results are, and how many trials and cells ended how."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the run's folder."""
+
+    @property
+    def suite(self) -> str:
+        """Return the suite's name."""
+
+    @property
+    def run(self) -> str:
+        """Return the run's name."""
+
+    @property
+    def num_trials(self) -> int:
+        """Return how many trials the suite has."""
+
+    @property
+    def trials_by_status(self) -> dict[str, int]:
+        """Return how many trials ended how."""
+
+    @property
+    def cells_by_status(self) -> dict[str, int]:
+        """Return how many timing cells ended how."""
+
+
+def render(summary: Summary, format: str = "terminal", console: Console | None = None) -> str:
+    """Return a summary as text.
+
+    Args:
+        summary: what to print.
+        format: terminal, md, json or csv.
+        console: whose width and colours the terminal format takes (default: standard output's).
+
+    Raises:
+        ResultError: there is no such format.
+    """
+    check_format(format)
+    if format == "json":
+        return to_json(asdict(summary))
+    if format == "csv":
+        return _summary_csv(summary)
+    if format == "md":
+        from depthbench.report.render_markdown import summary_markdown
+
+        return summary_markdown(summary)
+    from depthbench.report.render_terminal import summary_parts
+
+    console = console or _console()
+    return captured(summary_parts(summary, console.width), console)
+
+
+def render_judgements(
+    judgements: Sequence[Judgement], format: str = "terminal", console: Console | None = None
+) -> str:
+    """Return judgements as text, one after another.
+
+    Raises:
+        ResultError: there is no such format.
+    """
+    check_format(format)
+    if format == "json":
+        return to_json([asdict(judgement) for judgement in judgements])
+    if format == "csv":
+        return to_csv(_JUDGEMENT_KEYS, [_judgement_row(judgement) for judgement in judgements])
+    if not judgements:
+        return "Nothing to judge: the suite has no claims."
+    if format == "md":
+        from depthbench.report.render_markdown import judgements_markdown
+
+        return judgements_markdown(judgements)
+    from depthbench.report.render_terminal import judgement_parts
+
+    return captured(judgement_parts(judgements), console or _console())
+
+
+def render_run_summary(
+    ended: EndedRun, format: str = "terminal", console: Console | None = None
+) -> str:
+    """Return how a run ended, and the command that reports on it.
+
+    Raises:
+        ResultError: there is no such format.
+    """
+    check_format(format)
+    facts = {
+        "suite": ended.suite,
+        "run": ended.run,
+        "folder": str(ended.folder),
+        "num_trials": ended.num_trials,
+        "trials_by_status": ended.trials_by_status,
+        "cells_by_status": ended.cells_by_status,
+    }
+    if format == "json":
+        return to_json(facts)
+    if format == "csv":
+        return to_csv(list(facts), [facts])
+    lines = [
+        f"{plain_line(ended.suite)}: {ended.num_trials:,} trials: {_counts(ended.trials_by_status)}"
+    ]
+    if ended.cells_by_status:
+        num_cells = sum(ended.cells_by_status.values())
+        lines.append(f"{num_cells:,} timings: {_counts(ended.cells_by_status)}")
+    lines += [f"results: {ended.folder}", f"next: depthbench report {ended.folder}"]
+    return "\n".join(f"- {line}" for line in lines) if format == "md" else "\n".join(lines)
+
+
+def _counts(by_status: Mapping[str, int]) -> str:
+    return ", ".join(f"{num:,} {status}" for status, num in by_status.items()) or "none"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _judgement_row(judgement: Judgement) -> dict[str, Any]:
+    low, high = judgement.interval or (None, None)
+    return asdict(judgement) | {"low": low, "high": high}
+
+
+def _summary_csv(summary: Summary) -> str:
+    """Return a line a variant and group; metrics and timings are columns of their own."""
+    rows = [
+        _csv_row(report, group, row)
+        for report in summary.runs
+        for group in report.groups
+        for row in group.rows
+    ]
+    return to_csv(list(dict.fromkeys(key for row in rows for key in row)) or ["suite"], rows)
+
+
+def _csv_row(report: RunReport, group: Group, row: VariantRow) -> dict[str, Any]:
+    facts: dict[str, Any] = {"suite": report.suite, "run": report.run, "status": report.status}
+    facts |= {"dataset": group.dataset, "task": group.task, "training": group.training}
+    facts |= {
+        "budget_match": group.budget.match if group.budget else None,
+        "budget_target": group.budget.target if group.budget else None,
+        "budget_tolerance": group.budget.tolerance if group.budget else None,
+    }
+    nested = ("metrics", "against_best", "timings")
+    facts |= {key: value for key, value in asdict(row).items() if key not in nested}
+    versus = row.against_best
+    facts |= {
+        "against_best": versus.value if versus else None,
+        "against_best_low": versus.low if versus else None,
+        "against_best_high": versus.high if versus else None,
+        "against_best_is_ratio": versus.is_ratio if versus else None,
+        "against_best_is_separated": versus.is_separated if versus else None,
+    }
+    for name, found in row.metrics.items():
+        facts |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    for timing in row.timings:
+        start = timing.label.replace(", ", "_").replace(" ", "_")
+        facts |= {
+            f"{start}_status": timing.status,
+            f"{start}_median_seconds": timing.median_seconds,
+            f"{start}_ci_low_seconds": timing.ci_low_seconds,
+            f"{start}_ci_high_seconds": timing.ci_high_seconds,
+        }
+    return facts

@@ -1,0 +1,58 @@
+"""Write a report as Markdown: the answer, the verdicts, then one whole table a group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from depthbench.report.columns import key_columns, legend, sections
+from depthbench.report.render_terminal import claim_text, group_title, problem_text
+from depthbench.report.tables import Heading, markdown, markdown_table
+from depthbench.report.values import Group, RunReport, Summary
+from depthbench.report.verdicts import Judgement
+
+
+def summary_markdown(summary: Summary) -> str:
+    """Return a summary as GitHub's Markdown."""
+    return "\n\n".join(_run_markdown(report) for report in summary.runs) + "\n"
+
+
+def _run_markdown(report: RunReport) -> str:
+    state = report.status if report.is_complete else f"{report.status}, incomplete"
+    blocks = [f"# {markdown(report.suite)} / {markdown(report.run)}"]
+    if report.question:
+        blocks.append(f"> {markdown(report.question)}")
+    blocks.append("\n".join(f"- **{markdown(group.answer)}**" for group in report.groups))
+    facts = f"{report.num_finished:,} of {report.num_trials:,} trials, run {state}"
+    device = f", on {report.device}" if report.device else ""
+    created = f", begun {report.created_at}" if report.created_at else ""
+    blocks.append(markdown(f"{facts}{device}{created}."))
+    blocks.append(_items(report.notes))
+    if report.claims:
+        blocks += ["## Claims", judgements_markdown(report.claims)]
+    blocks += [_group_markdown(group) for group in report.groups]
+    if report.problems:
+        lines = [problem_text(problem) for problem in report.problems]
+        blocks += ["## What did not end well", _items(lines)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _group_markdown(group: Group) -> str:
+    columns = key_columns(group) + [column for section in sections(group) for column in section]
+    cells = list(zip(*(column.cells for column in columns), strict=True))
+    table = markdown_table([column.heading for column in columns], cells)
+    title = f"## {markdown(group_title(group))}"
+    blocks = [title, table, _items(group.notes), _items(legend(group))]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def judgements_markdown(judgements: Sequence[Judgement]) -> str:
+    """Return claims and their verdicts as a table in Markdown."""
+    headings = [Heading(name, name) for name in ("verdict", "claim", "measured", "states", "why")]
+    cells = [
+        (item.verdict, item.id, claim_text(item), item.text, item.reason) for item in judgements
+    ]
+    return markdown_table(headings, cells)
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in lines)

@@ -1,0 +1,151 @@
+"""Summarise runs: the answer first, then what it rests on. Plain values; `render` prints them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from depthbench.record import column_names
+from depthbench.report.claims import claims_of, judge
+from depthbench.report.groups import Entry, distinguishing, entries_of, gather, settings_text
+from depthbench.report.ranking import rank
+from depthbench.report.rows import Row, records
+from depthbench.report.values import Problem, RunReport, Summary, Timing
+
+if TYPE_CHECKING:
+    from depthbench.store import Run
+
+_CELL_COLUMNS = ("precision", "mode", "num_threads", "cache")
+# The training settings that change the work of a step.
+_STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
+_MAX_REASON = 300
+
+
+def summarise(runs: Sequence[Run]) -> Summary:
+    """Return what the runs say: an answer for each budget and data set, and what it rests on.
+
+    Raises:
+        ResultError: a run.json holds a claim that cannot be read.
+    """
+    return Summary(tuple(_report(run) for run in runs))
+
+
+def _report(run: Run) -> RunReport:
+    facts = run.run
+    timings_of = _timing_index(run)
+    statuses = Counter(row["status"] for row in records(run.trials, ["status"]))
+    num_finished = sum(num for status, num in statuses.items() if status)
+    num_trials = max(int(facts.get("num_trials") or 0), len(run.trials))
+    status = str(facts.get("status") or "unknown")
+    return RunReport(
+        suite=str(facts.get("suite") or run.folder.parent.name),
+        run=str(facts.get("run") or run.folder.name),
+        folder=str(run.folder),
+        question=facts.get("question"),
+        status=status,
+        is_complete=status == "finished" and num_finished >= num_trials,
+        created_at=facts.get("created_at"),
+        device=_device(run),
+        num_trials=num_trials,
+        num_finished=num_finished,
+        groups=tuple(rank(group, timings_of) for group in gather(entries_of(run.trials))),
+        claims=tuple(judge(claim, run) for claim in claims_of(run)),
+        problems=tuple(_problems(run)),
+        notes=tuple(_notes(run, status, num_finished, num_trials)),
+    )
+
+
+def _device(run: Run) -> str | None:
+    found = {row["device"] for row in records(run.trials, ["device"]) if row["device"]}
+    return ", ".join(sorted(found)) or run.run.get("device")
+
+
+def _notes(run: Run, status: str, num_finished: int, num_trials: int) -> list[str]:
+    notes = []
+    if not num_finished:
+        notes.append(f"No trial has finished yet: 0 of {num_trials:,}.")
+    elif status != "finished" or num_finished < num_trials:
+        state = {"running": "is still running, or was killed", "finished": "is done in part"}
+        notes.append(
+            f"Incomplete: the run {state.get(status, f'is {status}')}; {num_finished:,} of "
+            f"{num_trials:,} trials are done. What stands here may change."
+        )
+    corrupt = getattr(run, "corrupt_parts", ())
+    if corrupt:
+        notes.append(f"{len(corrupt)} result files cannot be read, such as {corrupt[0].name}.")
+    rows = records(run.trials, ["dataset", "data_is_complete", "data_is_official"])
+    partial = sorted({row["dataset"] for row in rows if row["data_is_complete"] is False})
+    if partial:
+        notes.append(f"Incomplete data: {', '.join(partial)} lacks some official examples.")
+    flags = [row["flags"] for row in records(run.timings, ["flags"]) if row["flags"]]
+    if flags:
+        why = ", ".join(sorted({flag for found in flags for flag in found}))
+        notes.append(f"{len(flags)} of {len(run.timings)} timings are doubtful (?): {why}.")
+    return notes
+
+
+def _problems(run: Run) -> list[Problem]:
+    """Return what did not end well, alike ones counted together, with an example's reason."""
+    found: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in records(run.trials, ["family", "depth", "width", "status", "error"]):
+        if row["status"] not in ("ok", None):
+            found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
+    columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
+    for row in records(run.timings, columns):
+        if row["status"] not in ("ok", None):
+            what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
+            found[what, row["status"], _reason(row)] += 1
+    return [Problem(what, status, num, reason) for (what, status, reason), num in found.items()]
+
+
+def _network(row: Row) -> str:
+    return f"{row['family']} (L {row['depth']}, d {row['width']})"
+
+
+def _reason(row: Row) -> str:
+    text = " ".join(str(row["error"] or "").split())
+    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."
+
+
+def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
+    """Return a function from an entry to its timed cells, in the table's order of settings."""
+    cells = records(run.timings, column_names("timings"))
+    names = ("trial_id", "dataset_file", *_STEP_COLUMNS)
+    trials = {trial["trial_id"]: trial for trial in records(run.trials, names)}
+    shown = distinguishing(cells, _CELL_COLUMNS)
+    by_variant: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for cell in cells:
+        by_variant[cell["variant_id"], cell["dataset"], cell["task"]].append(cell)
+
+    def timings_of(entry: Entry) -> tuple[Timing, ...]:
+        settings = entry.settings
+        own = by_variant[settings["variant_id"], settings["dataset"], settings["task"]]
+        fitting = [cell for cell in own if _is_of(cell, trials.get(cell["trial_id"]), settings)]
+        ordered = sorted(fitting, key=lambda cell: (cell["phase"], cell["batch_size"]))
+        return tuple(_timing(cell, shown) for cell in ordered)
+
+    return timings_of
+
+
+def _is_of(cell: Row, trial: Row | None, settings: Row) -> bool:
+    """Say whether a cell's time is that of an entry: only a step depends on the optimizer."""
+    if trial is None:
+        return cell["optimizer"] in (None, settings["optimizer"])
+    if trial["dataset_file"] != settings["dataset_file"]:
+        return False
+    if cell["phase"] != "train_step":
+        return True
+    return all(trial[name] == settings[name] for name in _STEP_COLUMNS)
+
+
+def _timing(cell: Row, shown: Sequence[str]) -> Timing:
+    extra = settings_text(cell, shown)
+    label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
+    copied = ("phase", "batch_size", "precision", "mode", "num_threads", "cache", "status")
+    measured = ("error", "median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples")
+    return Timing(
+        label=label,
+        **{name: cell[name] for name in (*copied, *measured)},
+        flags=tuple(cell["flags"] or ()),
+    )

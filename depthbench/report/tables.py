@@ -1,0 +1,197 @@
+"""Tables as text for people and machines: terminal, md, csv, json. Names from files are tamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from depthbench.errors import ResultError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+# Columns of a terminal that a table leaves between two of its own.
+GAP = 2
+
+FORMATS = ("terminal", "md", "json", "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Name a column: the key in its rows, the title above it, how it is aligned."""
+
+    key: str
+    title: str
+    is_number: bool = False
+
+
+def render_table(
+    headings: Sequence[Heading],
+    rows: Iterable[Mapping[str, Any]],
+    format: str,
+    *,
+    title: str | None = None,
+    note: str | None = None,
+    console: Console | None = None,
+) -> str:
+    """Return rows as text in a format; csv and json hold the rows alone, whole and exact.
+
+    Raises:
+        ResultError: there is no such format.
+    """
+    check_format(format)
+    rows = list(rows)
+    if format == "json":
+        return to_json(rows)
+    if format == "csv":
+        return to_csv([heading.key for heading in headings], rows)
+    cells = [[cell_text(row.get(heading.key)) for heading in headings] for row in rows]
+    if format == "md":
+        parts = [f"## {markdown(title)}" if title else "", markdown(note or "")]
+        return "\n\n".join([*filter(None, parts), markdown_table(headings, cells)])
+    parts_shown: list[RenderableType] = []
+    from rich.text import Text
+
+    if title:
+        parts_shown.append(Text(plain_line(title), style="bold"))
+    if note:
+        parts_shown.append(Text(plain_line(note)))
+    return captured([*parts_shown, rich_table(headings, cells)], console)
+
+
+def check_format(format: str) -> None:
+    """Refuse a format that does not exist.
+
+    Raises:
+        ResultError: names those that do.
+    """
+    if format not in FORMATS:
+        raise ResultError(f"--format {format!r}: there is no such format; {', '.join(FORMATS)}")
+
+
+def plain_line(text: str) -> str:
+    """Return text on one line, in which nothing can command a terminal or reorder what is read."""
+    spaced = " ".join(str(text).split())
+    return "".join(
+        c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in spaced
+    )
+
+
+def markdown(text: str) -> str:
+    """Return text on one line in which nothing is Markdown or HTML."""
+    escaped = markdown_cell(text)
+    return "\\" + escaped if escaped[:1] in tuple("#>+-") else escaped
+
+
+def markdown_cell(text: str) -> str:
+    """Return text for a cell, where what starts a line has no meaning."""
+    escaped = plain_line(text).replace("&", "&amp;").replace("<", "&lt;")
+    escaped = "".join("\\" + c if c in r"\|`*~" else c for c in escaped)
+    return escaped.replace("](", "]\\(")
+
+
+def cell_text(value: Any) -> str:
+    """Return a value as a cell shows it to people."""
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell_text(item) for item in value) or "-"
+    return plain_line(str(value))
+
+
+def captured(parts: Iterable[RenderableType], console: Console | None = None) -> str:
+    """Return what a console would print: with its width, and colour only where it has it."""
+    from rich.console import Console
+
+    console = console or Console(highlight=False)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part, highlight=False)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def rich_table(
+    headings: Sequence[Heading], cells: Sequence[Sequence[str]], styles: Sequence[str] = ()
+) -> RenderableType:
+    """Return a table for a terminal; numbers to the right, nothing read as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for heading in headings:
+        table.add_column(
+            Text(plain_lines(heading.title)),
+            justify="right" if heading.is_number else "left",
+            overflow="fold",
+        )
+    for index, row in enumerate(cells):
+        style = styles[index] if styles else ""
+        table.add_row(*(Text(plain_line(cell)) for cell in row), style=style)
+    return table
+
+
+def plain_lines(text: str) -> str:
+    """Return text of several lines, each of them plain."""
+    return "\n".join(plain_line(line) for line in text.split("\n"))
+
+
+def markdown_table(headings: Sequence[Heading], cells: Iterable[Sequence[str]]) -> str:
+    """Return a table in GitHub's Markdown."""
+    lines = [
+        "| " + " | ".join(markdown_cell(heading.title) for heading in headings) + " |",
+        "| " + " | ".join("--:" if heading.is_number else "---" for heading in headings) + " |",
+    ]
+    lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in cells]
+    return "\n".join(lines)
+
+
+def to_csv(keys: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header; null is empty, a list is JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(keys)
+    for row in rows:
+        writer.writerow([_csv_value(row.get(key)) for key in keys])
+    return buffer.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    value = json_value(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON, numbers in full, NaN and infinities null."""
+    return json.dumps(json_value(value), indent=2, allow_nan=False)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value made of what JSON has."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)

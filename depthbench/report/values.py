@@ -1,0 +1,157 @@
+"""The plain, frozen values that a report is made of; `asdict` of any of them is ready for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depthbench.report.statistics import Estimate
+from depthbench.report.verdicts import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is held equal in a group of variants."""
+
+    match: str
+    target: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One timed cell of a variant; times are None where its status is not ok."""
+
+    label: str
+    phase: str
+    batch_size: int
+    precision: str
+    mode: str
+    num_threads: int | None
+    cache: str | None
+    status: str
+    error: str | None
+    median_seconds: float | None
+    ci_low_seconds: float | None
+    ci_high_seconds: float | None
+    num_samples: int | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A variant's ranked metric against the best one's, paired by seed.
+
+    `value` is variant / best where `is_ratio`, else variant - best. The confidence is that of all
+    comparisons of the group together.
+    """
+
+    is_ratio: bool
+    value: float
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+    @property
+    def is_separated(self) -> bool:
+        """Say whether the interval leaves out equality."""
+        if self.low is None or self.high is None:
+            return False
+        equal = 1.0 if self.is_ratio else 0.0
+        return not self.low <= equal <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """What was found of one variant in one group, at its best learning rate.
+
+    `extra` holds the settings that tell it from others of the same family, depth and width.
+    `rank` is None where `not_ranked_because` says why.
+    """
+
+    variant_id: str
+    name: str
+    extra: str
+    family: str
+    backbone: str
+    depth: int
+    width: int
+    total_params: int | None
+    trainable_params: int | None
+    body_params: int | None
+    forward_flops: int | None
+    budget_error_fraction: float | None
+    is_on_budget: bool | None
+    lr: float | None
+    num_lrs: int
+    num_seeds: int
+    num_trials: int
+    num_diverged: int
+    num_failed: int
+    rank: int | None
+    not_ranked_because: str
+    metrics: dict[str, Estimate]
+    against_best: Comparison | None
+    timings: tuple[Timing, ...]
+
+    @property
+    def full_name(self) -> str:
+        """Return the name that tells this variant from all others: wide (L 1, d 96)."""
+        extra = f", {self.extra}" if self.extra else ""
+        return f"{self.family} (L {self.depth}, d {self.width}{extra})"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Variants that are compared: one budget, one data set, one task.
+
+    `training` holds the settings that tell this group from others; `metric` is the column that
+    ranks, None where nothing has a value; `answer` is the group's result in one sentence.
+    """
+
+    budget: Budget | None
+    dataset: str
+    task: str
+    training: str
+    metric: str | None
+    confidence: float
+    num_comparisons: int
+    answer: str
+    notes: tuple[str, ...]
+    rows: tuple[VariantRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Trials or timings that did not end well, for one reason."""
+
+    what: str
+    status: str
+    num: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All that one run's results say."""
+
+    suite: str
+    run: str
+    folder: str
+    question: str | None
+    status: str
+    is_complete: bool
+    created_at: str | None
+    device: str | None
+    num_trials: int
+    num_finished: int
+    groups: tuple[Group, ...]
+    claims: tuple[Judgement, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `depthbench report` has to say of one or more runs."""
+
+    runs: tuple[RunReport, ...]

@@ -1,0 +1,228 @@
+"""Arrow tables of the columns in `record.TABLES`: from rows, from whatever a file holds, to pandas.
+
+A file may have been rewritten by pandas, DuckDB or Polars, or written by an older depthbench:
+`conform` brings it to our columns. pyarrow is loaded inside functions, so that importing is light.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from depthbench.record import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+VERSION_KEY = b"depthbench_schema_version"
+# Without these a file is no table of ours; any other column may be missing.
+KEYS: dict[str, tuple[str, ...]] = {
+    "trials": ("trial_id",),
+    "curves": ("trial_id", "metric", "value"),
+    "timings": ("cell_id",),
+    "probes": ("trial_id", "metric", "value"),
+}
+# The order of rows, so that a table reads the same before and after a merge.
+ORDER: dict[str, tuple[str, ...]] = {
+    "trials": ("started_at", "trial_id"),
+    "curves": ("trial_id", "step", "split", "metric"),
+    "timings": ("started_at", "cell_id"),
+    "probes": ("trial_id", "probe", "layer", "metric"),
+}
+# Long tables that lie, as lists, in the part of the trial they belong to.
+NESTED = ("curves", "probes")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Return the Arrow type of a `record.ColumnType`."""
+    import pyarrow as pa
+
+    if name.startswith("list<"):
+        return pa.list_(arrow_type(name[5:-1]))
+    if name == "budget":
+        numbers = ("target", "tolerance", "error_fraction")
+        claims = ("is_solved", "is_on_budget")
+        return pa.struct(
+            [("match", pa.string())]
+            + [(number, pa.float64()) for number in numbers]
+            + [(claim, pa.bool_()) for claim in claims]
+        )
+    return {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+    }[name]
+
+
+@cache
+def table_schema(name: str) -> pa.Schema:
+    """Return the Arrow schema of a table of `record.TABLES`, marked with its version."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [(column.name, arrow_type(column.type)) for column in TABLES[name]],
+        metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()},
+    )
+
+
+@cache
+def part_schema(name: str) -> pa.Schema:
+    """Return the schema of a table's part files; a trial's holds its curves and probes as lists."""
+    import pyarrow as pa
+
+    schema = table_schema(name)
+    for nested in NESTED if name == "trials" else ():
+        fields = [field for field in table_schema(nested) if field.name != "trial_id"]
+        schema = schema.append(pa.field(nested, pa.list_(pa.struct(fields))))
+    return schema
+
+
+def check_names(found: Iterable[str], allowed: Sequence[str], where: str) -> None:
+    """Refuse a name that no column has.
+
+    Raises:
+        ValueError: A defect of the caller; `record.TABLES` has every name.
+    """
+    unknown = sorted(set(found) - set(allowed))
+    if unknown:
+        raise ValueError(f"{where} has no column {', '.join(unknown)}; see record.TABLES")
+
+
+def table_from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Return rows as a table; a missing value is null, a NaN stays one.
+
+    Raises:
+        ValueError: A name that is not in the schema, or a value not of its column's type.
+    """
+    import pyarrow as pa
+
+    for row in rows:
+        check_names(row, schema.names, "the table")
+    columns = [_array(field, [_plain(row.get(field.name)) for row in rows]) for field in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _array(field: pa.Field, values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, type=field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"column {field.name} is {field.type}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's scalars and arrays as Python's, and text without lone surrogates."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def conform(table: pa.Table, name: str, only: Sequence[str] | None = None) -> pa.Table:
+    """Return a table with our columns in our order and types, then any further ones it has.
+
+    Args:
+        table: What a file holds.
+        name: The table of `record.TABLES` it should be.
+        only: The columns that were asked for, where not all were.
+
+    Raises:
+        ValueError: A key column is missing, a name is twice there, or a value is of another type.
+    """
+    import pyarrow as pa
+
+    present = dict(zip(table.column_names, table.columns, strict=True))
+    if len(present) < table.num_columns:
+        raise ValueError(f"not a table of {name}: a column is there twice")
+    missing = [key for key in KEYS[name] if key not in present and (only is None or key in only)]
+    if missing:
+        raise ValueError(f"not a table of {name}: it has no column {', '.join(missing)}")
+    columns: dict[str, Any] = {}
+    for field in table_schema(name):
+        found = present.pop(field.name, pa.nulls(table.num_rows, field.type))
+        if only is None or field.name in only:
+            columns[field.name] = _cast(found, field)
+    if only is None:
+        columns |= {extra: present[extra] for extra in present if not _is_index(extra)}
+    return pa.table(columns)
+
+
+def _is_index(column: str) -> bool:
+    """Say whether this is the number of a row that pandas wrote as a column."""
+    return _PANDAS_INDEX.fullmatch(column) is not None
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type == field.type:
+        return column
+    if column.null_count == len(column):
+        return pa.nulls(len(column), field.type)
+    if pa.types.is_floating(column.type) and not pa.types.is_floating(field.type):
+        # pandas stores whole numbers with gaps as floats, and the gaps as NaN.
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return _array(field, column.to_pylist())
+
+
+def unnest(parts: pa.Table, name: str) -> pa.Table:
+    """Return the rows of a long table that lie in trial parts, each with its trial's id."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = parts.column(name).combine_chunks()
+    rows = pc.list_flatten(lists)
+    owners = pc.take(parts.column("trial_id"), pc.list_parent_indices(lists))
+    names = [field.name for field in rows.type]
+    return conform(pa.table([owners, *rows.flatten()], names=["trial_id", *names]), name)
+
+
+def without(table: pa.Table, key: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Return the rows of a table whose key is none of these values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.is_in(table.column(key), value_set=values.cast(pa.string()))
+    return table.filter(pc.invert(known))
+
+
+def ordered(table: pa.Table, name: str) -> pa.Table:
+    """Return the rows in the order in which every reader sees them."""
+    return table.sort_by([(key, "ascending") for key in ORDER[name]])
+
+
+def versioned(table: pa.Table) -> pa.Table:
+    """Return the table marked with our schema's version."""
+    return table.replace_schema_metadata({VERSION_KEY: str(SCHEMA_VERSION).encode()})
+
+
+def to_frame(table: pa.Table, name: str) -> pd.DataFrame:
+    """Return a table as a DataFrame; whole numbers and flags stay so where some are null.
+
+    A null is NaN in a float column and `pd.NA` in a column of whole numbers or flags.
+    """
+    import pandas as pd
+
+    nullable = {"int64": pd.Int64Dtype(), "bool": pd.BooleanDtype()}
+    gaps = [
+        column.name
+        for column in TABLES[name]
+        if column.type in nullable and table.column(column.name).null_count
+    ]
+    bare = table.replace_schema_metadata(None)
+    plain = bare.drop_columns(gaps).to_pandas()
+    masked = bare.select(gaps).to_pandas(types_mapper=lambda kind: nullable.get(str(kind)))
+    return pd.concat([plain, masked], axis="columns")[table.column_names]

@@ -1,0 +1,21 @@
+"""The one training loop and what it needs: tensors, order, schedule, optimizer, evaluation.
+
+Read `loop.py` first. Importing this loads torch.
+"""
+
+from depthbench.training.curves import Evaluation
+from depthbench.training.evaluation import evaluate
+from depthbench.training.loop import TrainingResult, train
+from depthbench.training.memory import is_out_of_memory
+from depthbench.training.tensors import PreparedData, Tensors, prepare
+
+__all__ = [
+    "Evaluation",
+    "PreparedData",
+    "Tensors",
+    "TrainingResult",
+    "evaluate",
+    "is_out_of_memory",
+    "prepare",
+    "train",
+]

@@ -1,0 +1,202 @@
+"""Run one trial or one timing cell to rows. The one place where a failure becomes a row."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from depthbench.data import load
+from depthbench.errors import DataError
+from depthbench.grammar import DatasetSettings, TimingSettings
+from depthbench.models import build_model
+from depthbench.spec import Trial
+from depthbench.timing.cells import Cell
+from depthbench.timing.protocol import measure
+from depthbench.training import PreparedData, evaluate, is_out_of_memory, prepare, train
+
+Row = dict[str, Any]
+
+# A training step below this many FLOPs runs on one CPU thread; measured in docs/log.md.
+SMALL_STEP_FLOPS = 1e8
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What a worker needs besides the trial; small and picklable.
+
+    `executions` maps the variant_id of each `execution: auto` variant to what was measured faster.
+    """
+
+    suite: str
+    run: str
+    weights_folder: Path
+    device: str
+    data_dir: Path | None
+    executions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The row of a trial and the points of its curves."""
+
+    row: Row
+    curves: list[Row]
+
+
+def run_trial(trial: Trial, context: TrialContext) -> TrialResult:
+    """Build, train and validate one trial; whatever goes wrong is in the row's status and error.
+
+    The trained weights stay in the run's folder for the test pass.
+    """
+    started = time.perf_counter()
+    curves: list[Row] = []
+
+    def work() -> Row:
+        data = prepared(trial.dataset_settings, context.data_dir, context.device)
+        row.update(_data_columns(data))
+        model = _model(trial, context)
+        result = train(model, data, trial.train, trial.seed)
+        curves.extend({"trial_id": trial.trial_id, **point} for point in result.curve)
+        if result.status == "ok":
+            _save_weights(model, weights_path(context.weights_folder, trial.trial_id))
+        return {
+            "status": result.status,
+            "error": result.error,
+            "steps_taken": result.steps_taken,
+            "examples_seen": result.examples_seen,
+            "train_seconds": result.train_seconds,
+            **result.metrics,
+        }
+
+    with threads_for(trial):
+        row = _opening_row(trial, context)
+        row |= _caught(work)
+    row["trial_seconds"] = time.perf_counter() - started
+    return TrialResult(row, curves)
+
+
+@contextmanager
+def threads_for(trial: Trial) -> Iterator[None]:
+    """Train small networks on one thread; leave PyTorch's own number to the others.
+
+    A step of a small network is many short products: more threads gain little there, and wait for
+    one another many times as long as they compute when anything else uses the machine.
+    """
+    usual = torch.get_num_threads()
+    step_flops = 3 * trial.cost.forward_flops * trial.train.batch_size
+    torch.set_num_threads(1 if step_flops < SMALL_STEP_FLOPS else usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+def read_test_set(trial: Trial, context: TrialContext) -> Row:
+    """Return the test metrics of a trained trial, from its saved weights."""
+    data = prepared(trial.dataset_settings, context.data_dir, context.device)
+    model = _model(trial, context)
+    path = weights_path(context.weights_folder, trial.trial_id)
+    model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
+    with threads_for(trial):
+        metrics = evaluate(model, data.test, precision=trial.train.precision)
+    return {f"test_{name}": value for name, value in metrics.items()}
+
+
+def run_cell(cell: Cell, row: Row, device: str, timing: TimingSettings) -> Row:
+    """Time one cell; return its row, whatever goes wrong in it."""
+    opening = row | {"started_at": _now(), "device": device_name(device)}
+
+    def work() -> Row:
+        return measure(
+            cell,
+            torch.device(device),
+            target_precision=timing.target_precision,
+            time_budget_seconds=timing.time_budget_seconds,
+        )
+
+    return opening | _caught(work)
+
+
+def weights_path(folder: Path, trial_id: str) -> Path:
+    """Return where the trained weights of a trial wait for the test pass."""
+    return folder / f"{trial_id}.pt"
+
+
+@lru_cache(maxsize=2)
+def prepared(settings: DatasetSettings, data_dir: Path | None, device: str) -> PreparedData:
+    """Return a data set as tensors on a device; the last two are kept."""
+    return prepare(load(settings, data_dir), torch.device(device))
+
+
+def device_name(device: str) -> str:
+    """Return what a row calls a device: cpu, or the name of the GPU."""
+    found = torch.device(device)
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
+
+
+def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
+    execution = context.executions.get(trial.variant_id)
+    if execution is not None:
+        trial = replace(trial, variant=replace(trial.variant, execution=execution))
+    return build_model(trial).to(context.device)
+
+
+def _opening_row(trial: Trial, context: TrialContext) -> Row:
+    execution = trial.variant.execution
+    return trial.describe() | {
+        "suite": context.suite,
+        "run": context.run,
+        "execution_used": context.executions.get(trial.variant_id, execution),
+        "device": device_name(context.device),
+        "num_threads": torch.get_num_threads(),
+        "started_at": _now(),
+    }
+
+
+def _data_columns(data: PreparedData) -> Row:
+    return {
+        "train_examples": len(data.train.targets),
+        "validation_examples": len(data.validation.targets),
+        "test_examples": len(data.test.targets),
+        "data_digest": data.digest,
+        "data_is_official": data.is_official,
+        "data_is_complete": data.is_complete,
+    }
+
+
+def _caught(work: Callable[[], Row]) -> Row:
+    """Return the work's row, or the row of how it failed."""
+    try:
+        return work()
+    except DataError:
+        raise  # no trial can run without its data: the user must know before the next one
+    except Exception as error:  # noqa: BLE001 - a failed trial is a row, never a lost run
+        status = "oom" if is_out_of_memory(error) else "failed"
+        return {"status": status, "error": _reason(error)}
+
+
+def _reason(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"[:2000]
+
+
+def _save_weights(model: torch.nn.Module, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    torch.save(model.state_dict(), scratch)
+    scratch.replace(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,77 @@
+"""One contract for every executor: a new one is tested by being in the table."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from depthbench.executors import EXECUTORS
+
+
+@pytest.fixture(params=sorted(EXECUTORS))
+def executor(request):
+    return EXECUTORS[request.param]()
+
+
+def square(number):
+    return number * number
+
+
+def refuse(error, number):
+    raise error(f"item {number}")
+
+
+def test_each_item_is_run_once_and_gives_its_result(executor):
+    items = [3, 1, 4, 1, 5, 9, 2, 6]
+    assert sorted(executor.run(square, items)) == sorted(square(item) for item in items)
+
+
+def test_no_items_give_no_results(executor):
+    assert list(executor.run(square, [])) == []
+
+
+def test_an_executor_can_be_used_again(executor):
+    assert list(executor.run(square, [2])) == [4]
+    assert list(executor.run(square, [3])) == [9]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_the_work_raises_passes_through(executor, error):
+    with pytest.raises(error, match="item 7"):
+        list(executor.run(partial(refuse, error), [7]))
+
+
+def test_results_before_a_failure_are_kept(executor):
+    results = executor.run(partial(divide, 12), [3, 0])
+    assert next(results) == 4
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def divide(dividend, divisor):
+    return dividend // divisor
+
+
+def test_the_local_executor_starts_an_item_only_when_its_result_is_asked_for():
+    started = []
+
+    def work(item):
+        started.append(item)
+        return item
+
+    results = EXECUTORS["local"]().run(work, [1, 2, 3])
+    assert started == []
+    assert next(results) == 1
+    assert started == [1]
+    results.close()
+    assert started == [1]
+
+
+def test_executors_import_neither_torch_nor_models():
+    code = (
+        "import sys, depthbench.executors; "
+        "print([m for m in sys.modules if m.startswith(('torch', 'depthbench.models'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

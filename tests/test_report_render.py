@@ -1,0 +1,180 @@
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from depthbench.errors import ResultError
+from depthbench.report.claims import check
+from depthbench.report.render import render, render_judgements, render_run_summary
+from depthbench.report.summary import summarise
+from depthbench.report.tables import Heading, plain_line, render_table
+from depthbench.run import RunSummary
+from tests.fixtures_results import claim, make_run, quickstart_run, trial_rows
+
+HOSTILE = "a|b[bold]c[/bold]\x1b[31m\nd\u202e`<b>"
+WIDE = [0.081, 0.084, 0.078, 0.083, 0.080]
+DEEP = [0.100, 0.104, 0.097, 0.102, 0.099]
+
+
+def console(width, **options):
+    return Console(**({"width": width, "color_system": None, "highlight": False} | options))
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return summarise([quickstart_run()])
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    trials = trial_rows(HOSTILE, DEEP, statuses=["ok"] * 4 + ["failed"]) + trial_rows("wide", WIDE)
+    trials[4]["error"] = HOSTILE
+    facts = {"question": HOSTILE, "suite": HOSTILE, "claims": [claim(source=HOSTILE)]}
+    return summarise([make_run(trials, **facts)])
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_a_terminal_report_fits_its_width_and_shows_every_number(summary, width):
+    text = render(summary, "terminal", console(width))
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for shown in ("0.0812", "97.97%", "refuted", "20,010", "90.2 µs", "2.22 ms", "39.8k"):
+        assert shown in text
+
+
+def test_the_answer_comes_before_any_number_of_a_table(summary):
+    text = render(summary, "terminal", console(200))
+    assert text.index("has the lowest test loss") < text.index("holds") < text.index("weights")
+
+
+def test_a_wide_terminal_needs_fewer_tables(summary):
+    rules = [render(summary, "terminal", console(w)).count("───\n") for w in (60, 80, 120)]
+    assert rules == sorted(rules, reverse=True)
+    assert rules[-1] < rules[0]
+
+
+def test_colour_is_for_terminals_that_have_it(summary, monkeypatch):
+    colourful = console(80, force_terminal=True, color_system="standard")
+    assert "\x1b[" in render(summary, "terminal", colourful)
+    assert "\x1b[" not in render(summary, "terminal", Console(file=io.StringIO(), width=80))
+    monkeypatch.setenv("NO_COLOR", "1")
+    bare = Console(force_terminal=True, width=80, color_system="standard")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", render(summary, "terminal", bare))
+
+
+@pytest.mark.parametrize("format", ["terminal", "md"])
+def test_text_from_files_commands_nothing(hostile, format):
+    text = render(hostile, format, console(100))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "[bold]" in text  # shown, not obeyed
+    if format == "md":
+        assert not re.search(r"(?<!\\)`|<b", text)
+        table = [line for line in text.splitlines() if re.match(r"\| [#12] \|", line)]
+        assert len(table) == 3
+        num_pipes = {len(re.findall(r"(?<!\\)\|", line)) for line in table}
+        assert len(num_pipes) == 1
+
+
+def test_markdown_has_the_answer_and_whole_tables(summary):
+    text = render(summary, "md")
+    assert "**At equal total_params" in text
+    table = [line for line in text.splitlines() if line.startswith("| 1 | wide |")]
+    assert len(table) == 1
+    assert "0.0812 [0.0794, 0.0830]" in table[0]
+    assert "90.2 µs ±1%" in table[0]
+
+
+def test_json_is_exact_and_has_no_nan():
+    trials = trial_rows("wide", [*WIDE[:4], float("nan")]) + trial_rows("deep", DEEP)
+    trials[0]["forward_flops"] = None
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    found = json.loads(render(summarise([make_run(trials)]), "json"), parse_constant=refuse)
+    rows = found["runs"][0]["groups"][0]["rows"]
+    assert rows[0]["metrics"]["test_loss"]["value"] == pytest.approx(0.0815, rel=1e-15)
+    assert rows[0]["forward_flops"] is None
+
+
+def test_what_json_lacks_is_null():
+    rows = [{"a": float("nan"), "b": [float("inf"), 1.5], "c": 1}]
+    found = json.loads(render_table((), rows, "json"))
+    assert found == [{"a": None, "b": [None, 1.5], "c": 1}]
+
+
+def test_csv_has_a_line_a_variant_with_full_precision(summary):
+    lines = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
+    assert [line["family"] for line in lines] == ["wide", "parallel_shallow", "deep", "hourglass"]
+    assert float(lines[0]["test_loss"]) == pytest.approx(sum(WIDE) / 5, rel=1e-15)
+    assert float(lines[0]["inference_batch_1_median_seconds"]) == pytest.approx(9.0225e-05)
+    assert lines[0]["against_best"] == ""
+    assert float(lines[2]["against_best"]) > 1.2
+    assert lines[2]["against_best_is_separated"] == "true"
+
+
+def test_an_unknown_format_names_those_there_are(summary):
+    with pytest.raises(ResultError, match=r"'yaml'.*terminal, md, json, csv"):
+        render(summary, "yaml")
+
+
+@pytest.mark.parametrize("format", ["terminal", "md", "json", "csv"])
+def test_runs_without_results_render_in_every_format(format):
+    empty = summarise([make_run((), status="running", num_trials=3)])
+    assert render(empty, format, console(80)).strip()
+
+
+@pytest.mark.parametrize("format", ["terminal", "md", "json", "csv"])
+def test_judgements_render_in_every_format(format):
+    judgements, _ = check([quickstart_run()])
+    text = render_judgements(judgements, format, console(80))
+    assert all(verdict in text for verdict in ("holds", "refuted", "undecided"))
+    assert "2309.08414" in text or format == "md"
+
+
+def test_no_claims_are_told_in_words_and_are_an_empty_list_to_machines():
+    assert "no claims" in render_judgements([], "terminal")
+    assert json.loads(render_judgements([], "json")) == []
+    assert render_judgements([], "csv").startswith("suite,run,id,verdict")
+
+
+def test_the_end_of_a_run_tells_how_trials_ended_and_what_is_next():
+    ended = RunSummary(Path("results/s/r"), "s", "r", 5, {"ok": 4, "oom": 1}, {"ok": 2})
+    text = render_run_summary(ended, "terminal")
+    assert "5 trials: 4 ok, 1 oom" in text
+    assert "depthbench report results/s/r" in text
+    assert json.loads(render_run_summary(ended, "json"))["trials_by_status"] == {"ok": 4, "oom": 1}
+
+
+def test_plain_lines_keep_words_and_lose_commands():
+    assert (
+        plain_line("a \t\n b\x07\x1b[2J")
+        == "a b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2J"
+    )
+    assert plain_line("größer 数") == "größer 数"
+
+
+def test_any_rows_make_a_table_in_any_format():
+    headings = (Heading("a", "A"), Heading("b", "B", is_number=True))
+    rows = [{"a": "x|y", "b": 12345}, {"a": None, "b": 0.5}, {"a": ["p", "q"], "b": True}]
+    text = render_table(headings, rows, "terminal", title="T [red]", console=console(60))
+    assert text.startswith("T [red]")
+    assert "12,345" in text
+    assert render_table(headings, rows, "md").splitlines()[2:] == [
+        "| x\\|y | 12,345 |",
+        "| - | 0.5 |",
+        "| p, q | yes |",
+    ]
+    assert render_table(headings, rows, "csv").splitlines() == [
+        "a,b",
+        "x|y,12345",
+        ",0.5",
+        '"[""p"", ""q""]",true',
+    ]
+    assert json.loads(render_table(headings, rows, "json")) == rows

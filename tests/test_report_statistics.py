@@ -1,0 +1,129 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from depthbench.report.statistics import (
+    mean_interval,
+    median_interval,
+    paired_difference,
+    stratified_mean,
+)
+
+
+def test_a_mean_lies_inside_its_interval_and_n_is_told():
+    found = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.value == 3.0
+    assert found.num == 5
+    assert 1.0 < found.low < 3.0 < found.high < 5.0
+
+
+def test_three_seeds_span_their_own_range():
+    # All three draws are the smallest in 1 of 27 cases, more than the 2.5% below the interval.
+    found = mean_interval([1.0, 2.0, 6.0])
+    assert (found.low, found.high) == (1.0, 6.0)
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]])
+def test_fewer_than_three_seeds_have_no_interval(values):
+    found = mean_interval(values)
+    assert found.value == sum(values) / len(values)
+    assert found.low is None
+    assert found.high is None
+
+
+def test_equal_values_have_an_interval_without_width():
+    found = mean_interval([0.5] * 5)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_order_of_values_does_not_change_an_interval():
+    assert mean_interval([1.0, 2.0, 3.0, 7.0]) == mean_interval([7.0, 3.0, 1.0, 2.0])
+
+
+def test_strata_are_drawn_within_themselves():
+    apart = stratified_mean([[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]])
+    assert (apart.value, apart.low, apart.high) == (5.0, 5.0, 5.0)
+    together = stratified_mean([[1.0, 1.0, 1.0, 9.0, 9.0, 9.0]])
+    assert together.low < 4.0
+
+
+def test_a_stratified_mean_weighs_every_value_alike():
+    found = stratified_mean([[0.0, 0.0, 0.0], [4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]])
+    assert found.value == 3.0
+    assert found.num == 12
+
+
+def test_one_thin_stratum_takes_the_interval_away():
+    assert stratified_mean([[1.0, 2.0, 3.0], [1.0, 2.0]]).low is None
+
+
+def test_a_paired_difference_uses_common_seeds_alone():
+    found = paired_difference({0: 3.0, 1: 5.0, 2: 7.0, 9: 100.0}, {0: 1.0, 1: 3.0, 2: 5.0, 8: 0.0})
+    assert (found.value, found.low, found.high, found.num) == (2.0, 2.0, 2.0, 3)
+
+
+def test_a_paired_difference_has_students_interval():
+    # Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975; 2) = 4.30265.
+    found = paired_difference({0: 1.0, 1: 2.0, 2: 3.0}, {0: 0.0, 1: 0.0, 2: 0.0})
+    assert found.value == 2.0
+    assert found.high - 2.0 == pytest.approx(4.30265 / np.sqrt(3), rel=1e-5)
+    assert 2.0 - found.low == pytest.approx(found.high - 2.0)
+
+
+def test_a_paired_ratio_is_a_geometric_mean():
+    found = paired_difference({0: 2.0, 1: 8.0}, {0: 1.0, 1: 1.0}, is_ratio=True)
+    assert found.value == pytest.approx(4.0)
+    assert found.low is None
+
+
+def test_no_common_seed_is_no_difference():
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def test_the_median_has_an_interval_from_six_samples_on():
+    assert median_interval([5, 1, 2, 3, 4]) is None
+    assert median_interval([6, 5, 1, 2, 3, 4]) == (1.0, 6.0)
+    assert median_interval(range(1, 11)) == (2.0, 9.0)
+    assert median_interval([]) is None
+
+
+def test_a_lower_confidence_needs_fewer_samples():
+    assert median_interval([1, 2, 3], confidence=0.7) == (1.0, 3.0)
+
+
+def test_the_median_interval_covers_as_often_as_it_says():
+    draws = np.random.default_rng(5).exponential(size=(1000, 15))
+    ends = [median_interval(sample) for sample in draws]
+    covered = np.mean([low <= np.log(2) <= high for low, high in ends])
+    assert 0.94 <= covered <= 0.99  # exactly 0.965
+
+
+def test_equal_variants_are_rarely_separated_from_the_best_of_them():
+    from depthbench.report.values import Comparison
+
+    generator = np.random.default_rng(3)
+    num_false = 0
+    for _ in range(300):
+        losses = generator.normal(1.0, 0.02, size=(4, 5))
+        best = losses.mean(axis=1).argmin()
+        for index in set(range(4)) - {best}:
+            pair = (dict(enumerate(losses[i])) for i in (index, best))
+            found = paired_difference(*pair, 1 - 0.05 / 6, is_ratio=True)
+            if Comparison(True, found.value, found.low, found.high, found.num).is_separated:
+                num_false += 1
+                break
+    assert num_false / 300 < 0.08
+
+
+def test_reports_never_import_torch():
+    code = (
+        "import sys, pkgutil, importlib, depthbench.report as r;"
+        "[importlib.import_module(f'depthbench.report.{m.name}') for m in"
+        " pkgutil.iter_modules(r.__path__)];"
+        "heavy = {'torch', 'scipy', 'pandas', 'rich', 'pyarrow'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,281 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from depthbench.report.groups import distinguishing
+from depthbench.report.summary import summarise
+from tests.fixtures_results import (
+    claim,
+    make_run,
+    quickstart_run,
+    share,
+    spread,
+    timing_row,
+    trial_rows,
+)
+
+WIDE = [0.081, 0.084, 0.078, 0.083, 0.080]
+DEEP = [0.100, 0.104, 0.097, 0.102, 0.099]
+
+
+def reported(trials, timings=(), **facts):
+    return summarise([make_run(trials, timings, **facts)]).runs[0]
+
+
+def only_group(trials, timings=(), **facts):
+    groups = reported(trials, timings, **facts).groups
+    assert len(groups) == 1
+    return groups[0]
+
+
+def row_of(group, family):
+    found = [row for row in group.rows if row.family == family]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_answer_names_the_best_its_lead_and_what_is_not_separated():
+    group = summarise([quickstart_run()]).runs[0].groups[0]
+    assert group.answer == (
+        "At equal total_params (20,000 within 2%) on digits, wide (L 1, d 96) has the lowest "
+        "test loss: 0.0812 [0.0794, 0.0830] over 5 seeds, 19.1% below deep [18.4%, 19.9%] and "
+        "33% below hourglass [25%, 40%]; parallel_shallow is not separated from it."
+    )
+    assert [row.rank for row in group.rows] == [1, 2, 3, 4]
+    assert group.num_comparisons == 6
+
+
+def test_a_lead_is_that_of_the_geometric_mean_of_paired_ratios():
+    group = only_group(trial_rows("wide", [1.0, 2.0, 4.0]) + trial_rows("deep", [2.0, 4.0, 8.0]))
+    found = row_of(group, "deep").against_best
+    assert (found.value, found.num_seeds) == (pytest.approx(2.0), 3)
+    assert "50.00% below deep [50.00%, 50.00%]" in group.answer
+
+
+def test_a_tie_has_no_winner():
+    group = only_group(trial_rows("wide", WIDE) + trial_rows("deep", WIDE))
+    assert "no variant stands out" in group.answer
+    assert "deep is not separated from it" in group.answer
+    assert "same" not in group.answer.split()
+
+
+@pytest.mark.parametrize(("num", "seeds"), [(1, "1 seed"), (2, "2 seeds")])
+def test_one_or_two_seeds_allow_no_verdict(num, seeds):
+    group = only_group(trial_rows("wide", WIDE[:num]) + trial_rows("deep", DEEP[:num]))
+    assert f"no verdict is possible from {seeds}" in group.answer
+    assert "has the lowest" not in group.answer
+    assert row_of(group, "wide").metrics["test_loss"].low is None
+
+
+def test_variants_without_common_seeds_allow_no_verdict():
+    deep = trial_rows("deep", [None, None, None, *DEEP[:3]], statuses=["failed"] * 3 + ["ok"] * 3)
+    group = only_group(trial_rows("wide", WIDE[:3]) + deep)
+    assert "no verdict is possible with fewer than 3 common seeds" in group.answer
+
+
+def test_a_variant_off_budget_is_marked_and_not_ranked():
+    better = trial_rows("wide", [0.01] * 5, budgets=[share(-0.2, is_solved=False)])
+    group = only_group(better + trial_rows("deep", DEEP) + trial_rows("hourglass", WIDE))
+    wide = row_of(group, "wide")
+    assert (wide.rank, wide.is_on_budget, wide.not_ranked_because) == (None, False, "off budget")
+    assert "hourglass (L 4, d 32) has the lowest" in group.answer
+    assert "Off budget and not ranked: wide (L 4, d 32) -20%." in group.notes
+
+
+def test_nothing_on_budget_is_no_ranking():
+    off = [share(0.5)]
+    group = only_group(
+        trial_rows("wide", WIDE, budgets=off) + trial_rows("deep", DEEP, budgets=off)
+    )
+    assert "no variant can be ranked" in group.answer
+
+
+def test_a_variant_that_diverged_is_shown_so_and_not_ranked():
+    statuses = ["ok", "diverged", "ok", "ok", "diverged"]
+    group = only_group(
+        trial_rows("wide", [0.01] * 5, statuses=statuses)
+        + trial_rows("deep", DEEP)
+        + trial_rows("hourglass", WIDE)
+    )
+    wide = row_of(group, "wide")
+    assert (wide.rank, wide.num_diverged, wide.num_seeds, wide.num_trials) == (None, 2, 3, 5)
+    assert "wide (L 4, d 32) diverged in 2 of 5 seeds and is not ranked." in group.notes
+
+
+def test_where_nothing_converged_it_is_said():
+    trials = trial_rows("wide", [None] * 2, statuses=["diverged"] * 2)
+    trials += trial_rows("deep", [None], statuses=["failed"])
+    group = only_group(trials)
+    assert group.answer.endswith("no variant has a result: 2 trials diverged and 1 trial failed.")
+    assert group.metric is None
+
+
+def test_a_nan_metric_is_no_value():
+    group = only_group(trial_rows("wide", [*WIDE[:4], float("nan")]) + trial_rows("deep", DEEP))
+    assert row_of(group, "wide").metrics["test_loss"].num == 4
+    assert any("wide (L 4, d 32) 4 of 5" in note for note in group.notes)
+
+
+def test_a_single_variant_is_not_compared():
+    group = only_group(trial_rows("deep", DEEP))
+    assert "only variant to rank" in group.answer
+    assert "0.1004 [0.0984, 0.1026] over 5 seeds" in group.answer
+
+
+def test_each_budget_and_data_set_has_an_answer_of_its_own():
+    small, large = share(target=20_000.0), share(target=80_000.0)
+    trials = []
+    for dataset in ("digits", "mnist"):
+        for width, budget, losses in ((32, small, (WIDE, DEEP)), (64, large, (DEEP, WIDE))):
+            for family, values in zip(("wide", "deep"), losses, strict=True):
+                trials += trial_rows(family, values, width=width, budgets=[budget], dataset=dataset)
+    groups = reported(trials).groups
+    assert [(g.dataset, g.budget.target, g.rows[0].family) for g in groups] == [
+        ("digits", 20_000.0, "wide"),
+        ("digits", 80_000.0, "deep"),
+        ("mnist", 20_000.0, "wide"),
+        ("mnist", 80_000.0, "deep"),
+    ]
+
+
+def test_without_a_budget_it_is_said_that_sizes_differ():
+    group = only_group(
+        trial_rows("wide", WIDE, budgets=[], total_params=30_000)
+        + trial_rows("deep", DEEP, budgets=[], total_params=10_000)
+    )
+    assert group.budget is None
+    assert group.answer.startswith("Without a budget, on digits, wide")
+    assert group.notes[0].startswith("Sizes differ: 10,000 to 30,000 weights")
+
+
+def test_an_axis_of_trainings_gives_an_answer_each():
+    trials = []
+    for optimizer in ("adamw", "sgd"):
+        for family, losses in (("wide", WIDE), ("deep", DEEP)):
+            trials += trial_rows(family, losses, optimizer=optimizer)
+    assert [group.training for group in reported(trials).groups] == [
+        "optimizer adamw",
+        "optimizer sgd",
+    ]
+
+
+def test_a_training_of_a_variants_own_is_compared_with_the_others():
+    group = only_group(
+        trial_rows("wide", WIDE, optimizer="sgd") + trial_rows("deep", DEEP, optimizer="adamw")
+    )
+    assert [row.family for row in group.rows] == ["wide", "deep"]
+
+
+def test_variants_of_one_shape_are_told_apart_by_their_options():
+    group = only_group(
+        trial_rows("deep", WIDE, variant_id="a", kernel=5)
+        + trial_rows("deep", DEEP, variant_id="b", kernel=3)
+    )
+    assert [row.full_name for row in group.rows] == [
+        "deep (L 4, d 32, kernel 5)",
+        "deep (L 4, d 32, kernel 3)",
+    ]
+
+
+def test_the_selected_learning_rate_is_shown():
+    trials = trial_rows("deep", DEEP, lr=0.1, is_selected=False) + trial_rows("deep", DEEP)
+    row = only_group(trials).rows[0]
+    assert (row.lr, row.num_lrs, row.num_seeds) == (0.003, 2, 5)
+
+
+def test_an_unfinished_run_is_ranked_by_validation_at_the_best_rates_so_far():
+    trials = trial_rows("wide", WIDE, is_selected=None)
+    trials += trial_rows(
+        "wide", [0.01, None], lr=0.1, statuses=["ok", "diverged"], is_selected=None
+    )
+    trials += trial_rows("deep", DEEP, is_selected=None)
+    report = reported(trials, status="running", num_trials=20)
+    group = report.groups[0]
+    assert (report.is_complete, report.num_finished, report.num_trials) == (False, 12, 20)
+    assert report.notes[0].startswith("Incomplete: the run is still running")
+    assert group.metric == "val_loss"
+    assert "lowest validation loss" in group.answer
+    assert row_of(group, "wide").lr == 0.003
+    assert len(group.notes) == 2
+
+
+def test_a_test_set_read_in_part_does_not_rank():
+    trials = trial_rows("wide", WIDE) + trial_rows("deep", DEEP, test=False)
+    assert only_group(trials).metric == "val_loss"
+
+
+def test_a_run_without_a_finished_trial_says_so():
+    report = reported((), status="running", num_trials=7)
+    assert report.groups == ()
+    assert report.notes == ("No trial has finished yet: 0 of 7.",)
+
+
+def test_times_stand_with_the_variants_they_are_of():
+    trials = trial_rows("wide", WIDE) + trial_rows("deep", DEEP)
+    timings = [
+        timing_row("wide", spread(1e-3)),
+        timing_row("deep", spread(2e-3)),
+        timing_row("deep", [], batch_size=128, status="oom", median_seconds=None),
+    ]
+    group = only_group(trials, timings)
+    assert [t.median_seconds for t in row_of(group, "wide").timings] == [1e-3]
+    assert [t.status for t in row_of(group, "deep").timings] == ["ok", "oom"]
+
+
+def test_only_a_train_step_depends_on_the_optimizer():
+    trials = trial_rows("wide", WIDE, optimizer="adamw", lr=0.003)
+    trials += trial_rows("wide", WIDE, optimizer="sgd", lr=0.03)
+    timings = [
+        timing_row("wide", spread(1e-3)),
+        timing_row("wide", spread(2e-3), phase="train_step"),
+        timing_row("wide", spread(3e-3), phase="train_step", cell_id="s", optimizer="sgd")
+        | {"trial_id": "wide-4-32-digits-0.03-0"},
+    ]
+    first, second = (group.rows[0].timings for group in reported(trials, timings).groups)
+    assert [t.median_seconds for t in first] == [1e-3, 2e-3]
+    assert [t.median_seconds for t in second] == [1e-3, 3e-3]
+
+
+def test_settings_of_cells_are_named_only_where_they_differ():
+    trials = trial_rows("wide", WIDE)
+    timings = [timing_row("wide", spread(1e-3), precision=p, cell_id=p) for p in ("fp32", "bf16")]
+    labels = [t.label for t in only_group(trials, timings).rows[0].timings]
+    assert labels == ["inference batch 1, precision fp32", "inference batch 1, precision bf16"]
+
+
+def test_alike_failures_are_counted_together_with_their_reason():
+    trials = trial_rows("wide", [None] * 3, statuses=["oom"] * 3) + trial_rows("deep", DEEP)
+    timings = [timing_row("deep", [], status="failed", error="boom\n\tat x")]
+    trials_lost, cell_lost = reported(trials, timings).problems
+    assert (trials_lost.num, trials_lost.status, trials_lost.reason) == (3, "oom", "planted oom")
+    assert cell_lost.what == "timing deep (L 4, d 32), inference batch 1"
+    assert cell_lost.reason == "boom at x"
+
+
+def test_claims_stand_with_their_verdicts():
+    report = reported(
+        trial_rows("parallel_shallow", DEEP) + trial_rows("deep", DEEP), claims=[claim()]
+    )
+    assert [found.verdict for found in report.claims] == ["holds"]
+
+
+def test_incomplete_data_is_said():
+    report = reported(trial_rows("wide", WIDE, data_is_complete=False))
+    assert any("Incomplete data: digits" in note for note in report.notes)
+
+
+def test_the_summary_is_made_of_plain_values():
+    facts = asdict(summarise([quickstart_run()]))
+    assert json.loads(json.dumps(facts))["runs"][0]["suite"] == "planted"
+
+
+def test_equal_results_give_equal_summaries():
+    run = quickstart_run()
+    assert summarise([run]) == summarise([run])
+
+
+def test_few_columns_tell_rows_apart():
+    rows = [{"a": 1, "b": 1, "c": 5}, {"a": 1, "b": 2, "c": 6}, {"a": 1, "b": 2, "c": 6}]
+    assert distinguishing(rows, ("a", "b", "c")) == ["b"]
+    assert distinguishing(rows[:1], ("a", "b", "c")) == []

@@ -1,0 +1,232 @@
+"""The main job end to end on real digits: rows, resumption, selection, failures."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from depthbench import load_suite, read_run, run_suite
+from depthbench import trial as trial_module
+from depthbench.errors import DataError, DepthbenchError, ResultError, SuiteError
+from depthbench.expand import expand
+from depthbench.record import TABLES
+from depthbench.suite import parse_suite
+
+TINY = """\
+suite: tiny
+dataset: {name: digits, train_examples: 200, validation_examples: 100}
+backbone: mlp
+variants:
+  - {family: deep, depth: 2, width: match}
+  - {family: parallel_shallow, depth: 2, width: match, execution: auto}
+budget: {match: total_params, target: 3000, tolerance: 0.1}
+train: {lr: [0.001, 0.01], epochs: 2, batch_size: 32}
+seeds: 2
+timing: {phases: [inference, train_step], batch_sizes: 4, time_budget_seconds: 0.2}
+claims:
+  - id: same-size
+    metric: val_loss
+    of: {family: parallel_shallow}
+    against: {family: deep}
+    expect: {ratio_at_most: 100}
+"""
+
+
+def suite_of(text=TINY, **replacements):
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    return parse_suite(text, "tiny.yaml")
+
+
+def stable(frame):
+    """Return a table without what differs from run to run: times and names."""
+    moving = [c for c in frame.columns if c.endswith("seconds") or c in ("run", "started_at")]
+    return frame.drop(columns=moving).sort_values("trial_id").reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    return run_suite(suite_of(), out=out, run="first")
+
+
+def test_every_trial_is_a_row_with_its_settings_counts_and_metrics(finished):
+    run = read_run(finished.folder)
+    trials = run.trials
+    assert list(trials.columns) == [column.name for column in TABLES["trials"]]
+    assert len(trials) == 8
+    assert set(trials["status"]) == {"ok"}
+    assert trials["data_digest"].nunique() == 1
+    assert trials["data_is_official"].all()
+    assert (trials["train_examples"] == 200).all()
+    assert (trials["steps_taken"] == 2 * math.ceil(200 / 32)).all()
+    assert trials["val_loss"].between(0, 3).all()
+    assert (trials["budget_error_fraction"].abs() <= 0.1).all()
+    assert set(trials["execution_used"].dropna()) <= {"loop", "fused"}
+    assert run.run["status"] == "finished"
+    assert run.run["environment"]
+
+
+def test_the_test_set_is_read_only_at_the_best_learning_rate(finished):
+    trials = read_run(finished.folder).trials
+    for _, group in trials.groupby("variant_id"):
+        means = group.groupby("lr")["val_loss"].mean()
+        selected = group[group["is_selected"].astype(bool)]
+        assert set(selected["lr"]) == {means.idxmin()}
+        assert selected["test_accuracy"].notna().all()
+        assert group[~group["is_selected"].astype(bool)]["test_loss"].isna().all()
+
+
+def test_curves_end_at_the_final_metrics(finished):
+    run = read_run(finished.folder)
+    for trial in run.trials.itertuples():
+        curve = run.curves[run.curves["trial_id"] == trial.trial_id]
+        last = curve[(curve["split"] == "val") & (curve["metric"] == "loss")].iloc[-1]
+        assert last["value"] == trial.val_loss
+        assert last["step"] == trial.steps_taken
+
+
+def test_each_variant_is_timed_once_whatever_its_seeds_and_rates(finished):
+    timings = read_run(finished.folder).timings
+    assert len(timings) == 2 * 2
+    assert set(timings["status"]) == {"ok"}
+    assert (timings["ci_low_seconds"] <= timings["median_seconds"]).all()
+    assert (timings["samples_seconds"].map(len) == timings["num_samples"]).all()
+    assert timings.set_index("phase").loc["inference", "optimizer"].isna().all()
+    assert set(timings.set_index("phase").loc["train_step", "optimizer"]) == {"adamw"}
+
+
+def test_weights_are_gone_once_the_test_set_is_read(finished, tmp_path):
+    assert not (finished.folder / "weights").exists()
+    kept = run_suite(suite_of(), out=tmp_path, run="kept", keep_weights=True, only="seed == 0")
+    assert len(list((kept.folder / "weights").glob("*.pt"))) == 4
+
+
+def test_the_same_suite_gives_bitwise_the_same_numbers(finished, tmp_path):
+    again = run_suite(suite_of(), out=tmp_path, run="again")
+    left, right = (stable(read_run(f.folder).trials) for f in (finished, again))
+    pd.testing.assert_frame_equal(
+        left.drop(columns="execution_used"), right.drop(columns="execution_used"), check_exact=False
+    )
+    deep = left["family"] == "deep"
+    assert (left.loc[deep, "val_loss"] == right.loc[deep, "val_loss"]).all()
+
+
+def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("depthbench.run.run_trial", never)
+    monkeypatch.setattr("depthbench.run.run_cell", never)
+    monkeypatch.setattr("depthbench.run.read_test_set", never)
+    before = read_run(finished.folder).trials
+    run_suite(suite_of(), out=finished.folder.parent.parent, run="first")
+    pd.testing.assert_frame_equal(before, read_run(finished.folder).trials)
+
+
+@pytest.mark.parametrize("stage", ["run_trial", "read_test_set", "run_cell"])
+def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp_path, monkeypatch):
+    real = getattr(trial_module, stage)
+    calls = []
+
+    def interrupted(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    with monkeypatch.context() as patch:
+        patch.setattr(f"depthbench.run.{stage}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_suite(suite, out=tmp_path, run="cut")
+    folder = tmp_path / "tiny" / "cut"
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    assert len(read_run(folder).trials) >= 1
+    resumed = run_suite(suite, out=tmp_path, run="cut")
+    whole = run_suite(suite, out=tmp_path, run="whole")
+    left, right = (stable(read_run(f.folder).trials) for f in (resumed, whole))
+    pd.testing.assert_frame_equal(left, right)
+    assert len(read_run(resumed.folder).timings) == 4
+
+
+def test_a_changed_suite_under_an_old_name_is_refused_with_the_difference(finished):
+    out = finished.folder.parent.parent
+    with pytest.raises(ResultError, match=r"train\.epochs: \[2\.0\] -> \[3\.0\]") as caught:
+        run_suite(suite_of(**{"epochs: 2": "epochs: 3"}), out=out, run="first")
+    assert "--run NAME" in str(caught.value)
+
+
+def test_a_failing_trial_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
+    real = trial_module.train
+
+    def failing(model, data, settings, seed, **kwargs):
+        if seed == 1 and settings.lr == 0.01:
+            raise ValueError("a defect")
+        return real(model, data, settings, seed, **kwargs)
+
+    suite = suite_of()
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_module, "train", failing)
+        summary = run_suite(suite, out=tmp_path, run="r")
+    assert summary.trials_by_status == {"ok": 6, "failed": 2}
+    assert summary.num_failures == 2
+    failed = read_run(summary.folder).trials.query("status == 'failed'")
+    assert failed["error"].str.startswith("ValueError: a defect").all()
+    assert run_suite(suite, out=tmp_path, run="r").num_failures == 2
+    retried = run_suite(suite, out=tmp_path, run="r", retry_failed=True)
+    assert retried.trials_by_status == {"ok": 8}
+    whole = run_suite(suite, out=tmp_path, run="whole")
+    left, right = (stable(read_run(f.folder).trials) for f in (retried, whole))
+    assert (left["is_selected"] == right["is_selected"]).all()
+    assert left.loc[left["is_selected"].astype(bool), "test_loss"].notna().all()
+
+
+def test_divergence_is_a_result_not_a_failure(tmp_path):
+    suite = suite_of(**{"lr: [0.001, 0.01]": "optimizer: sgd, lr: 100000.0"})
+    summary = run_suite(suite, out=tmp_path, run="r")
+    assert summary.trials_by_status == {"diverged": 4}
+    assert summary.num_failures == 0
+    trials = read_run(summary.folder).trials
+    assert trials["error"].str.contains("step").all()
+    assert trials["test_loss"].isna().all()
+
+
+def test_out_of_memory_is_a_row(tmp_path, monkeypatch):
+    def no_memory(*args, **kwargs):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(trial_module, "train", no_memory)
+    summary = run_suite(suite_of(), out=tmp_path, run="r")
+    assert summary.trials_by_status == {"oom": 8}
+
+
+def test_missing_data_is_found_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("depthbench.data.download.fetch", None, raising=False)
+    suite = suite_of(**{"{name: digits,": "{name: npz, path: none.npz, num_classes: 10,"})
+    with pytest.raises((DataError, SuiteError), match=r"none\.npz"):
+        run_suite(suite, out=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_names_of_runs_cannot_leave_the_results(tmp_path):
+    for name in ("../x", "a/b", "", ".hidden", "-x"):
+        with pytest.raises(DepthbenchError, match="name"):
+            run_suite(suite_of(), out=tmp_path, run=name)
+
+
+def test_deep_and_parallel_start_from_the_same_weights_and_data_order(tmp_path):
+    text = TINY.replace("depth: 2, width: match", "depth: 1, width: 12").replace("auto", "loop")
+    summary = run_suite(parse_suite(text, "t"), out=tmp_path, run="r")
+    trials = read_run(summary.folder).trials
+    losses = trials.pivot_table(index=["lr", "seed"], columns="family", values="val_loss")
+    assert (losses["deep"] == losses["parallel_shallow"]).all()
+
+
+def test_the_quickstart_plans_what_its_header_says():
+    suite = load_suite("suites/quickstart.yaml")
+    trials = expand(suite)
+    assert len(trials) == 20
+    assert "Trials:   20 (4 variants x 5 seeds)" in suite.text
+    assert all(share.is_on_budget for trial in trials for share in trial.budgets)

@@ -1,0 +1,476 @@
+from __future__ import annotations
+
+import gc
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from depthbench.errors import TrialError
+from depthbench.grammar import DatasetSettings, TaskSettings, TimingSettings, TrainSettings
+from depthbench.record import column_names
+from depthbench.spec import Cost, Problem, Trial, Variant, trial_ids, variant_id
+from depthbench.timing.cells import Cell, cells_of
+from depthbench.timing.clocks import CpuClock, CudaClock
+from depthbench.timing.protocol import measure, peak_memory_bytes, time_work
+from depthbench.timing.stopping import Limits, StopRule, relative_half_width
+from depthbench.timing.summary import Timed, measured_columns
+from depthbench.timing.work import prepared_work
+
+PROBLEM = Problem((1, 4, 4), (10,))
+VARIANT = Variant("deep", "mlp", depth=1, width=8)
+CPU = torch.device("cpu")
+
+
+class FakeTime:
+    """A machine whose time passes only by the calls made, in nanoseconds."""
+
+    def __init__(self, costs_ns, step_ns=1, reading_ns=1):
+        self.ns = 0
+        self.num_calls = 0
+        self._costs = iter(costs_ns)
+        self._step_ns = step_ns
+        self._reading_ns = reading_ns
+
+    def call(self):
+        self.ns += next(self._costs)
+        self.num_calls += 1
+
+    def now_ns(self):
+        self.ns += self._reading_ns  # reading takes time, too
+        return self.ns // self._step_ns * self._step_ns
+
+
+def constant(cost_ns):
+    return itertools.repeat(cost_ns)
+
+
+def time_fake(fake, precision=0.01, budget=10.0, **limits):
+    return time_work(fake.call, CpuClock(fake.now_ns), Limits(precision, budget, **limits))
+
+
+def build_small(variant, problem):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, variant.width), nn.Linear(variant.width, 10))
+
+
+def make_cell(**settings):
+    base = Cell(
+        "id", VARIANT, PROBLEM, "digits", "classify", TrainSettings(steps=1), "inference", 4
+    )
+    return replace(base, **settings)
+
+
+def measure_fake(cell, cost_ns=10**6, **settings):
+    """Measure a real cell by a clock that says each call took the same time."""
+    fake = FakeTime(constant(cost_ns))
+
+    class Clock(CpuClock):
+        def time_calls(self, call, num_calls):
+            call()
+            return super().time_calls(fake.call, num_calls)
+
+    return measure(cell, "cpu", build=build_small, clock=Clock(fake.now_ns), **settings)
+
+
+# --- protocol -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cost_ns", [2_000, 150_000, 3_000_000, 200_000_000])
+def test_a_known_cost_is_measured_within_a_tenth_of_a_percent(cost_ns):
+    timed = time_fake(FakeTime(constant(cost_ns)))
+    columns = measured_columns(timed, 32)
+    assert columns["median_seconds"] == pytest.approx(cost_ns * 1e-9, rel=1e-3)
+    assert columns["mean_seconds"] == pytest.approx(cost_ns * 1e-9, rel=1e-3)
+    assert columns["examples_per_second"] == pytest.approx(32 / (cost_ns * 1e-9), rel=1e-3)
+    assert columns["flags"] == []
+    assert timed.stop_reason == "precision"
+    assert timed.calls_per_sample * cost_ns >= 5e6
+
+
+def test_every_call_is_accounted_for():
+    fake = FakeTime(constant(100_000))
+    timed = time_fake(fake)
+    assert fake.num_calls == timed.num_warmup_calls + len(timed.samples) * timed.calls_per_sample
+
+
+def test_a_slow_first_call_is_reported_and_warm_up_waits_until_calls_are_steady():
+    slow_start = [10**9] + [int(3e6 * 0.8**i) + 10**6 for i in range(60)]
+    timed = time_fake(FakeTime(itertools.chain(slow_start, constant(10**6))))
+    assert timed.first_call_seconds == pytest.approx(1.0, rel=1e-3)
+    assert timed.is_steady
+    assert max(timed.samples) < 1.02e-3
+
+
+def test_a_cell_that_keeps_getting_faster_is_measured_and_flagged():
+    falling = (int(1e8 * 0.97**i) + 10**6 for i in itertools.count())
+    timed = time_fake(FakeTime(falling), budget=3.0)
+    assert not timed.is_steady
+    assert "not_steady" in measured_columns(timed, 1)["flags"]
+
+
+def test_a_coarse_clock_gets_longer_blocks():
+    fine = time_fake(FakeTime(constant(50_000)))
+    coarse = time_fake(FakeTime(constant(50_000), step_ns=100_000, reading_ns=100))
+    assert fine.calls_per_sample == 100
+    assert coarse.calls_per_sample * 50_000 >= 1000 * 100_000
+    assert measured_columns(coarse, 1)["flags"] == []
+    assert measured_columns(coarse, 1)["median_seconds"] == pytest.approx(50e-6, rel=2e-3)
+
+
+def test_a_clock_too_coarse_for_the_budget_is_flagged():
+    timed = time_fake(FakeTime(constant(50_000), step_ns=10_000_000, reading_ns=1000), budget=1.0)
+    assert "clock_coarse" in measured_columns(timed, 1)["flags"]
+
+
+def test_the_step_of_a_clock_is_seen_even_when_it_is_far_longer_than_a_reading():
+    assert CpuClock(
+        FakeTime([], step_ns=1_000_000, reading_ns=100).now_ns
+    ).step_seconds() == pytest.approx(1e-3)
+    assert 0 < CpuClock().step_seconds() < 1e-3
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+def noisy(spread, seed=0, mean_ns=10**7):
+    rng = random.Random(seed)
+    return (max(1, int(mean_ns * rng.lognormvariate(0, spread))) for _ in itertools.count())
+
+
+def test_sampling_stops_at_the_precision_asked_for():
+    loose = time_fake(FakeTime(noisy(0.02)), precision=0.02)
+    tight = time_fake(FakeTime(noisy(0.02)), precision=0.005)
+    assert loose.stop_reason == tight.stop_reason == "precision"
+    assert relative_half_width(loose.samples) <= 0.02
+    assert relative_half_width(tight.samples) <= 0.005
+    assert len(tight.samples) > len(loose.samples) >= 8
+
+
+def test_sampling_stops_when_the_noise_has_stopped_changing():
+    timed = time_fake(FakeTime(noisy(0.3)), precision=1e-4, budget=1000.0)
+    assert timed.stop_reason == "stable"
+    assert len(timed.samples) > 64
+    assert relative_half_width(timed.samples) > 1e-4
+
+
+def test_noise_that_keeps_growing_is_never_stable():
+    growing = (int(10**7 * (1 + 0.02 * i * (i % 2))) for i in itertools.count())
+    timed = time_fake(FakeTime(growing), precision=1e-4, budget=5.0)
+    assert timed.stop_reason == "time_budget"
+
+
+def test_sampling_stops_when_the_time_is_up_with_at_least_one_sample():
+    timed = time_fake(FakeTime(constant(4 * 10**9)), budget=10.0)
+    columns = measured_columns(timed, 1)
+    assert timed.stop_reason == "time_budget"
+    assert 1 <= len(timed.samples) < 8
+    assert "few_samples" in columns["flags"]
+    assert columns["ci_low_seconds"] is None
+    assert columns["ci_high_seconds"] is None
+    assert columns["median_seconds"] == pytest.approx(4.0, rel=1e-3)
+
+
+def test_the_budget_counts_warm_up():
+    fake = FakeTime(noisy(0.3))
+    timed = time_fake(fake, precision=1e-9, budget=0.5)
+    assert timed.stop_reason == "time_budget"
+    assert 0.5 <= fake.ns * 1e-9 < 0.6
+
+
+def test_a_few_quiet_milliseconds_are_not_believed():
+    rule = StopRule(Limits(0.01, 100.0, min_sampling_seconds=0.1))
+    for _ in range(8):
+        rule.add(1e-3)
+    assert rule.reason(elapsed_seconds=1.0, sampled_seconds=0.04) is None
+    assert rule.reason(elapsed_seconds=1.0, sampled_seconds=0.1) == "precision"
+
+
+# --- summary --------------------------------------------------------------------------------------
+
+
+def timed_of(samples, **settings):
+    base = Timed(tuple(samples), 10, 1.0, 20, True, "precision", 1e-9)
+    return replace(base, **settings)
+
+
+def test_measured_columns_of_hand_worked_samples():
+    columns = measured_columns(timed_of([9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), 18)
+    assert columns["median_seconds"] == columns["mean_seconds"] == 5.0
+    assert (columns["ci_low_seconds"], columns["ci_high_seconds"]) == (2.0, 8.0)
+    assert (columns["p5_seconds"], columns["p95_seconds"]) == pytest.approx((1.4, 8.6))
+    assert (columns["p25_seconds"], columns["p75_seconds"]) == (3.0, 7.0)
+    assert columns["mad_seconds"] == 2.0
+    assert columns["examples_per_second"] == 3.6
+    assert columns["samples_seconds"][0] == 9.0  # in order, none dropped
+    assert columns["num_samples"] == 9
+    assert columns["flags"] == ["noisy"]
+
+
+def test_each_flag_names_one_doubt():
+    quiet = [1.0] * 20
+    assert measured_columns(timed_of(quiet), 1)["flags"] == []
+    assert measured_columns(timed_of([1.0] * 3), 1)["flags"] == ["few_samples"]
+    assert measured_columns(timed_of([1.0, 1.2] * 10), 1)["flags"] == ["noisy"]
+    assert measured_columns(timed_of(quiet, is_steady=False), 1)["flags"] == ["not_steady"]
+    coarse = timed_of(quiet, clock_step_seconds=0.011)
+    assert measured_columns(coarse, 1)["flags"] == ["clock_coarse"]
+
+
+# --- CUDA, with a stand-in for torch.cuda ---------------------------------------------------------
+
+
+class FakeCuda:
+    """A device with its own time, that only events see; `log` has what was asked of it."""
+
+    def __init__(self):
+        self.milliseconds = 0.0
+        self.log = []
+        self.peak = 0
+
+    def Event(self, enable_timing):  # noqa: N802 - the name torch.cuda gives it
+        assert enable_timing
+        cuda = self
+
+        class Event:
+            def record(self):
+                cuda.log.append("record")
+                self.at = cuda.milliseconds
+
+            def synchronize(self):
+                cuda.log.append("wait")
+
+            def elapsed_time(self, end):
+                return end.at - self.at
+
+        return Event()
+
+    def device(self, device):
+        self.log.append(str(device))
+        return torch.inference_mode(False)  # any context manager
+
+    def synchronize(self, device):
+        self.log.append("synchronize")
+
+    def reset_peak_memory_stats(self, device):
+        self.peak = 0
+
+    def max_memory_allocated(self, device):
+        return self.peak
+
+
+def test_the_cuda_clock_drains_the_device_and_reads_events_around_the_block():
+    cuda = FakeCuda()
+
+    def call():
+        cuda.log.append("call")
+        cuda.milliseconds += 2.0
+
+    clock = CudaClock(torch.device("cuda:1"), cuda, now=lambda: 0.0)
+    assert clock.time_calls(call, 3) == pytest.approx(6e-3)
+    assert cuda.log == ["cuda:1", "synchronize", "record", *["call"] * 3, "record", "wait"]
+    assert clock.step_seconds() < 1e-6
+
+
+def test_the_protocol_runs_on_the_cuda_clock():
+    cuda = FakeCuda()
+
+    def call():
+        cuda.milliseconds += 0.25
+
+    clock = CudaClock(torch.device("cuda"), cuda, now=lambda: cuda.milliseconds * 1e-3)
+    timed = time_work(call, clock, Limits(0.005, 10.0))
+    assert timed.stop_reason == "precision"
+    assert timed.samples == pytest.approx([0.25e-3] * len(timed.samples))
+    assert timed.calls_per_sample == 20
+
+
+def test_peak_memory_is_a_pass_of_its_own_and_unknown_on_a_cpu():
+    cuda = FakeCuda()
+    cuda.peak = 10**9  # of what was before
+
+    def call():
+        cuda.peak = max(cuda.peak, 4096)
+
+    assert peak_memory_bytes(call, torch.device("cuda"), cuda) == 4096
+    assert peak_memory_bytes(call, CPU, cuda) is None
+
+
+# --- work -----------------------------------------------------------------------------------------
+
+
+def test_inference_runs_in_eval_and_inference_mode_on_inputs_of_the_problem():
+    seen = {}
+
+    class Probe(nn.Linear):
+        def forward(self, inputs):
+            seen.update(shape=inputs.shape, dtype=inputs.dtype, training=self.training)
+            seen["inference"] = torch.is_inference_mode_enabled()
+            return super().forward(inputs.flatten(1))
+
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        cell = make_cell(batch_size=3, precision=precision)
+        with prepared_work(cell, CPU, lambda variant, problem: Probe(16, 10)) as work:
+            output = work()
+        assert output.dtype == seen["dtype"] == dtype
+        assert seen["shape"] == (3, 1, 4, 4)
+        assert seen["inference"]
+        assert not seen["training"]
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_train_step_moves_the_weights_of_a_network_in_training_mode(precision):
+    built = []
+
+    def build(variant, problem):
+        built.append(build_small(variant, problem))
+        return built[-1]
+
+    with prepared_work(make_cell(phase="train_step", precision=precision), CPU, build) as work:
+        before = [weight.detach().clone() for weight in built[0].parameters()]
+        losses = [float(work()) for _ in range(50)]
+    assert built[0].training
+    assert losses[-1] < losses[0]
+    for weight, old in zip(built[0].parameters(), before, strict=True):
+        assert weight.dtype == torch.float32
+        assert not torch.equal(weight, old)
+
+
+def test_threads_random_numbers_and_garbage_collection_are_restored():
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    other = 2 if threads == 1 else 1
+
+    def build(variant, problem):
+        assert torch.get_num_threads() == other
+        return build_small(variant, problem)
+
+    with (
+        pytest.raises(KeyError),
+        prepared_work(make_cell(threads=other), CPU, build) as work,
+    ):
+        work()
+        assert not gc.isenabled()
+        raise KeyError
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert gc.isenabled()
+
+
+def test_what_cannot_be_timed_is_refused_with_what_can():
+    for settings, words in (
+        ({"phase": "decode"}, "inference, train_step"),
+        ({"mode": "cuda_graph"}, "eager"),
+        ({"precision": "fp16"}, "fp32, bf16"),
+        ({"task": "denoise"}, "classify"),
+        ({"cache": "cold"}, "warm"),
+    ):
+        with pytest.raises(TrialError, match=words):
+            measure(make_cell(**settings), "cpu", build=build_small)
+
+
+# --- measure --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["inference", "train_step"])
+def test_a_measured_row_has_known_columns_that_agree_with_each_other(phase):
+    row = measure_fake(make_cell(phase=phase), cost_ns=10**6)
+    assert set(row) <= set(column_names("timings"))
+    assert row["status"] == "ok"
+    assert row["error"] is None
+    assert row["median_seconds"] == pytest.approx(1e-3, rel=1e-3)
+    assert row["num_samples"] == len(row["samples_seconds"]) >= 8
+    assert row["calls_per_sample"] == 5
+    assert row["num_threads"] == torch.get_num_threads()
+    assert row["peak_memory_bytes"] is None
+    assert row["stop_reason"] == "precision"
+
+
+def test_limits_are_those_asked_for():
+    row = measure_fake(make_cell(), cost_ns=2 * 10**8, time_budget_seconds=1.0)
+    assert row["stop_reason"] == "time_budget"
+    assert sum(row["samples_seconds"]) * row["calls_per_sample"] < 1.0
+
+
+def test_the_number_of_threads_is_recorded():
+    assert measure_fake(make_cell(threads=1))["num_threads"] == 1
+
+
+def test_a_real_cell_is_measured_by_the_real_clock():
+    row = measure(make_cell(), "cpu", build=build_small, time_budget_seconds=0.3)
+    assert row["status"] == "ok"
+    assert 1e-7 < row["median_seconds"] < 1.0
+    assert row["median_seconds"] * row["calls_per_sample"] > 1e-3
+    assert row["samples_seconds"]
+
+
+def test_running_out_of_memory_is_a_row_and_any_other_failure_is_raised():
+    def build_huge(variant, problem):
+        return nn.Linear(10**8, 10**8)
+
+    row = measure(make_cell(), "cpu", build=build_huge)
+    assert row["status"] == "oom"
+    assert "memory" in row["error"]
+
+    def build_wrong(variant, problem):
+        return nn.Linear(3, 10)
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        measure(make_cell(), "cpu", build=build_wrong)
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def make_trial(width=8, seed=0, dataset="digits", **train):
+    settings = TrainSettings(**({"steps": 1} | train))
+    variant = replace(VARIANT, width=width)
+    data, task = DatasetSettings(name=dataset), TaskSettings(name="classify")
+    return Trial(
+        trial_id=trial_ids(variant, data, task, settings, [seed])[0],
+        variant_id=variant_id(variant),
+        variant=variant,
+        dataset_settings=data,
+        task_settings=task,
+        train=settings,
+        seed=seed,
+        problem=PROBLEM,
+        cost=Cost(1, 1, 1, 1),
+    )
+
+
+def test_seeds_and_learning_rates_share_a_cell_which_names_their_first_trial():
+    trials = [make_trial(lr=lr, seed=seed) for lr in (0.1, 0.2) for seed in range(3)]
+    cells = list(cells_of(trials, TimingSettings(phases=["inference", "train_step"])))
+    assert [cell.phase for cell, _ in cells] == ["inference", "train_step"]
+    assert {trial.trial_id for _, trial in cells} == {trials[0].trial_id}
+
+
+def test_axes_multiply_and_each_cell_has_an_id_of_its_own():
+    timing = TimingSettings(
+        phases=["inference", "train_step"],
+        batch_sizes=[1, 128],
+        precisions=["fp32", "bf16"],
+        threads=[1, 2],
+    )
+    trials = [make_trial(width, dataset=name) for width in (8, 9) for name in ("digits", "mnist")]
+    cells = [cell for cell, _ in cells_of(trials, timing)]
+    assert len(cells) == len({cell.cell_id for cell in cells}) == 2 * 2 * 2 * 2 * 4
+    assert {cell.threads for cell in cells} == {1, 2}
+    assert cells == [cell for cell, _ in cells_of(trials, timing)]
+
+
+def test_optimizers_share_inference_but_not_the_train_step():
+    trials = [make_trial(optimizer="adamw"), make_trial(optimizer="sgd")]
+    cells = [
+        cell for cell, _ in cells_of(trials, TimingSettings(phases=["inference", "train_step"]))
+    ]
+    assert [cell.columns()["optimizer"] for cell in cells] == [None, "adamw", "sgd"]
+
+
+def test_a_cells_columns_are_columns_of_the_table_and_its_id_never_changes():
+    cell, _ = next(cells_of([make_trial()], TimingSettings()))
+    assert set(cell.columns()) <= set(column_names("timings"))
+    assert cell.columns()["cell_id"] == cell.cell_id == "4c828a1ef2787add"
