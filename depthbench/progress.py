@@ -20,7 +20,7 @@ class Progress(Protocol):
         """Count one piece as finished."""
 
     def end(self) -> None:
-        """End the stage."""
+        """End the stage, finished or not; without a stage, do nothing."""
 
 
 class Quiet:
@@ -69,9 +69,10 @@ class PlainLines:
             self.write(f"{self._state()}, {self._left(now)} left; last: {label}")
 
     def end(self) -> None:
-        """Write how the stage ended."""
-        took = self.clock() - self.began
-        self.write(f"{self._state()} in {took:.1f} s")
+        """Write how the stage ended, once."""
+        if self.stage:
+            self.write(f"{self._state()} in {self.clock() - self.began:.1f} s")
+            self.stage = ""
 
     def _state(self) -> str:
         failed = f", {self.num_failed:,} failed" if self.num_failed else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,11 +23,9 @@ from depthbench.spec import Trial
 from depthbench.timing.cells import Cell
 from depthbench.timing.protocol import measure
 from depthbench.training import PreparedData, evaluate, is_out_of_memory, prepare, train
+from depthbench.training.threads import cpu_threads, training_threads
 
 Row = dict[str, Any]
-
-# A training step below this many FLOPs runs on one CPU thread; measured in docs/log.md.
-SMALL_STEP_FLOPS = 1e8
 
 
 @dataclass(frozen=True)
@@ -85,20 +83,9 @@ def run_trial(trial: Trial, context: TrialContext) -> TrialResult:
     return TrialResult(row, curves)
 
 
-@contextmanager
-def threads_for(trial: Trial) -> Iterator[None]:
-    """Train small networks on one thread; leave PyTorch's own number to the others.
-
-    A step of a small network is many short products: more threads gain little there, and wait for
-    one another many times as long as they compute when anything else uses the machine.
-    """
-    usual = torch.get_num_threads()
-    step_flops = 3 * trial.cost.forward_flops * trial.train.batch_size
-    torch.set_num_threads(1 if step_flops < SMALL_STEP_FLOPS else usual)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
+def threads_for(trial: Trial) -> AbstractContextManager[None]:
+    """Return the context in which a trial trains: one CPU thread where its steps are small."""
+    return cpu_threads(training_threads(trial.cost.forward_flops, trial.train.batch_size))
 
 
 def read_test_set(trial: Trial, context: TrialContext) -> Row:

@@ -23,6 +23,7 @@ def test_plain_lines_come_at_most_every_ten_seconds():
         clock.now += 1.0
         progress.advance("deep L 2", is_failure=False)
     progress.end()
+    progress.end()
     assert len(lines) == 12
     assert lines[0] == "train: 100 to do"
     assert lines[-1] == "train: 100/100 done in 100.0 s"

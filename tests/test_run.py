@@ -227,6 +227,6 @@ def test_deep_and_parallel_start_from_the_same_weights_and_data_order(tmp_path):
 def test_the_quickstart_plans_what_its_header_says():
     suite = load_suite("suites/quickstart.yaml")
     trials = expand(suite)
-    assert len(trials) == 20
-    assert "Trials:   20 (4 variants x 5 seeds)" in suite.text
+    assert len(trials) == 40
+    assert "Trials:   40 (4 variants x 2 learning rates x 5 seeds)" in suite.text
     assert all(share.is_on_budget for trial in trials for share in trial.budgets)

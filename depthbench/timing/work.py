@@ -16,6 +16,7 @@ from depthbench.timing.cells import Cell
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
+from depthbench.training.threads import cpu_threads
 
 Builder = Callable[[Variant, Problem], nn.Module]
 Work = Callable[[], object]
@@ -46,7 +47,7 @@ def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[
     """
     _check(cell)
     with ExitStack() as stack:
-        stack.enter_context(_threads(cell.threads))
+        stack.enter_context(cpu_threads(cell.threads))
         stack.enter_context(forked_random(device, _SEED))
         stack.enter_context(exact_arithmetic(device, is_deterministic=False))
         network = build(cell.variant, cell.problem).to(device)
@@ -86,17 +87,6 @@ def _check(cell: Cell) -> None:
         found = getattr(cell, name)
         if found not in words:
             raise TrialError(f"timing: {name} {found!r} cannot be timed; use {', '.join(words)}")
-
-
-@contextmanager
-def _threads(num_threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
