@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,41 @@ def test_check_exits_1_when_stale_and_writes_nothing(generate, monkeypatch, tmp_
 def test_the_script_runs_by_itself_from_any_folder(tmp_path):
     done = subprocess.run([sys.executable, SCRIPT, "--check"], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+README = (SCRIPT.parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_links_of_the_documents_lead_somewhere():
+    pages = [SCRIPT.parents[1] / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")]
+    for page in [*pages, *SCRIPT.parent.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("http") or (page.parent / target).exists(), (page, target)
+
+
+def test_the_tree_of_the_readme_names_every_module():
+    package = SCRIPT.parents[1] / "depthbench"
+    tree = README[README.index("## The tree") :]
+    names = [path.name for path in package.glob("*.py") if not path.name.startswith("__")]
+    folders = [path.parent.name + "/" for path in package.glob("*/__init__.py")]
+    assert [name for name in [*names, *folders] if name not in tree] == []
+
+
+def test_the_suite_of_the_readme_loads():
+    from depthbench.suite import parse_suite
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert parse_suite(text, "README.md").claims
+
+
+def test_the_commands_of_the_readme_exist():
+    from typer.main import get_command
+
+    from depthbench.cli import app
+
+    commands = set(get_command(app).commands)
+    code = "\n".join(re.findall(r"`(depthbench [^`\n]+)`", README))
+    code += "\n".join(re.findall(r"^depthbench .*$", README, flags=re.MULTILINE))
+    named = set(re.findall(r"\bdepthbench ([a-z]+)", code))
+    assert len(named) >= 5
+    assert named <= commands
