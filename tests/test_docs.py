@@ -87,7 +87,7 @@ def test_the_commands_of_the_readme_exist():
 
     commands = set(get_command(app).commands)
     code = "\n".join(re.findall(r"`(depthbench [^`\n]+)`", README))
-    code += "\n".join(re.findall(r"^depthbench .*$", README, flags=re.MULTILINE))
+    code += "\n" + "\n".join(re.findall(r"^depthbench .*$", README, flags=re.MULTILINE))
     named = set(re.findall(r"\bdepthbench ([a-z]+)", code))
     assert len(named) >= 5
     assert named <= commands
