@@ -57,12 +57,24 @@ def expand(suite: Suite) -> tuple[Trial, ...]:
             try:
                 for trial in _entry_trials(suite, entry, setting):
                     known = trials.get(trial.trial_id)
+                    _check_same_data(known, trial)
                     trials[trial.trial_id] = trial if known is None else _merged(known, trial)
             except DepthbenchError as error:
                 reasons[f"{suite.where(_place(entry))}: {error}"] = None
     if reasons:
         raise SuiteError("\n".join(reasons))
     return tuple(trials.values())
+
+
+def _check_same_data(known: Trial | None, again: Trial) -> None:
+    """Refuse two files of one name: paths are no part of an identity, names are.
+
+    Raises:
+        SuiteError: two trials of one identity have different data files.
+    """
+    if known is not None and known.dataset_settings.path != again.dataset_settings.path:
+        paths = f"{known.dataset_settings.path} and {again.dataset_settings.path}"
+        raise SuiteError(f"dataset: {paths} are two files of one name; rename one of them")
 
 
 def _place(entry: VariantEntry) -> Location:
@@ -154,10 +166,17 @@ def _reference_size(budget: BudgetSettings, backbone: BackboneSettings, problem:
 
 @lru_cache(maxsize=1024)
 def resolved_train(train: TrainSettings) -> TrainSettings:
-    """Return the training with the weight decay that its optimizer defaults to."""
-    if train.weight_decay is not None:
-        return train
-    return train.model_copy(update={"weight_decay": default_weight_decay(train.optimizer)})
+    """Return the training with its optimizer's weight decay, and without settings of no effect.
+
+    What another optimizer or schedule would use returns to its default, so that equal trainings
+    have equal identities.
+    """
+    idle = ["betas", "eps"] if train.optimizer == "sgd" else ["momentum", "nesterov"]
+    idle += [] if train.schedule == "step" else ["milestones", "gamma"]
+    changes = {name: TrainSettings.model_fields[name].default for name in idle}
+    if train.weight_decay is None:
+        changes["weight_decay"] = default_weight_decay(train.optimizer)
+    return train.model_copy(update=changes)
 
 
 def _merged(known: Trial, again: Trial) -> Trial:

@@ -22,12 +22,13 @@ def default_name() -> str:
 
 
 def open_run(
-    suite: Suite, folder: store.RunFolder, name: str, device: str, num_trials: int
+    suite: Suite, folder: store.RunFolder, name: str, device: str, digests: dict[str, str]
 ) -> dict[str, Any]:
     """Return run.json's value: a new one, or that of the run to resume, checked.
 
     Raises:
-        ResultError: the run of this name is of another suite, or began in another environment.
+        ResultError: the run of this name is of another suite, other data, or began in another
+            environment.
     """
     here = environment.collect(device, Path(suite.source).parent)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -35,7 +36,8 @@ def open_run(
         state = store.read_run_json(folder)
         _check_same_suite(state, suite, folder)
         _check_same_environment(state, here, folder)
-        state |= {"status": "running", "num_trials": max(num_trials, state.get("num_trials", 0))}
+        _check_same_data(state, digests, folder)
+        state |= {"status": "running", "data_digests": state.get("data_digests", {}) | digests}
         state["resumed_at"] = [*state.get("resumed_at", []), now]
     else:
         state = {
@@ -49,13 +51,13 @@ def open_run(
             "claims": [claim.model_dump(mode="json") for claim in suite.claims],
             "budgets": [budget.model_dump(mode="json") for budget in suite.budgets],
             "status": "running",
-            "command": sys.argv,
+            "command": ["depthbench", *sys.argv[1:]],
             "created_at": now,
             "finished_at": None,
             "device": device,
             "depthbench": __version__,
             "environment": here,
-            "num_trials": num_trials,
+            "data_digests": digests,
             "executions": {},
         }
     store.write_run_json(folder, state)
@@ -101,6 +103,18 @@ def _check_same_environment(
         raise ResultError(
             f"{folder.path}: this run began in another environment ({shown}), and one run holds "
             "one environment; start a new run under another --run NAME"
+        )
+
+
+def _check_same_data(
+    state: dict[str, Any], digests: dict[str, str], folder: store.RunFolder
+) -> None:
+    before = state.get("data_digests", {})
+    changed = [key for key in digests if before.get(key, digests[key]) != digests[key]]
+    if changed:
+        raise ResultError(
+            f"{folder.path}: the data of this run has changed since it began: {changed[0]}; start "
+            "a new run under another --run NAME, or put the old data back"
         )
 
 

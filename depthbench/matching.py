@@ -85,7 +85,7 @@ def _bracket(size: Size, lowest: int, target: float) -> tuple[int, int]:
     if size(below) >= target:
         return below, above
     while size(above) < target and above < MAX_WIDTH:
-        grown = ceil(above * sqrt(target / size(above)))
+        grown = ceil(above * sqrt(target / size(above))) if size(above) else 2 * above
         below, above = above, min(max(grown, above + 1), MAX_WIDTH)
     return below, above
 

@@ -17,20 +17,21 @@ from depthbench.executors import EXECUTORS
 from depthbench.expand import expand, select
 from depthbench.grammar import TimingSettings
 from depthbench.journal import close_run, default_name, open_run
-from depthbench.models.execution import choose_execution
 from depthbench.progress import Progress, Quiet
-from depthbench.record import FAILURES
+from depthbench.record import FAILURES, METRICS
 from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite, load_suite
 from depthbench.timing.cells import Cell, cells_of
 from depthbench.trial import (
     TrialContext,
+    execution_key,
+    faster_execution,
+    has_weights,
     prepared,
     read_test_set,
     run_cell,
     run_trial,
-    weights_path,
 )
 
 
@@ -88,18 +89,24 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     if executor not in EXECUTORS:
         known = ", ".join(EXECUTORS)
         raise SuiteError(f"executor {executor!r} is not available yet; this version has: {known}")
-    trials = select(expand(suite), only) if only else expand(suite)
+    every_trial = expand(suite)
+    trials = select(every_trial, only) if only else every_trial
     device = resolve_device(device)
     data_dir = Path(data_dir) if data_dir else None
-    for settings in dict.fromkeys(trial.dataset_settings for trial in trials):
-        prepared(settings, data_dir, device)
+    prepared.cache_clear()  # files may have changed since another run of this process
+    digests = {
+        settings.model_dump_json(exclude={"path"}): prepared(settings, data_dir, device).digest
+        for settings in dict.fromkeys(trial.dataset_settings for trial in trials)
+    }
     name = default_name() if run is None else run
     folder = store.create_run(Path(out), suite.name, name)
     with store.lock_run(folder):
-        state = open_run(suite, folder, name, device, len(trials))
+        state = open_run(suite, folder, name, device, digests)
+        state["num_trials"] = len(every_trial)
         weights, executions = folder.path / "weights", dict(state["executions"])
         context = TrialContext(suite.name, name, weights, device, data_dir, executions)
-        work = _Work(suite, trials, context, folder, executor, progress or Quiet(), retry_failed)
+        progress = progress or Quiet()
+        work = _Work(suite, every_trial, trials, context, folder, executor, progress, retry_failed)
         try:
             _choose_executions(work, state)
             _train(work)
@@ -114,17 +121,19 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         finally:
             work.progress.end()
         store.merge(folder)
-        if not keep_weights:
+        is_whole = store.finished_trials(folder).keys() >= {t.trial_id for t in every_trial}
+        if is_whole and not keep_weights:
             shutil.rmtree(weights, ignore_errors=True)
-        close_run(folder, state, "finished")
+        close_run(folder, state, "finished" if is_whole else "partial")
     return _summary(work)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What every stage of a run needs."""
+    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose."""
 
     suite: Suite
+    every_trial: tuple[Trial, ...]
     trials: tuple[Trial, ...]
     context: TrialContext
     folder: store.RunFolder
@@ -160,14 +169,12 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
     """Measure, once a run, which execution is faster for each variant that leaves it open."""
     chosen = work.context.executions
     waiting = {
-        trial.variant_id: trial
+        execution_key(trial): trial
         for trial in work.trials
-        if trial.variant.execution == "auto" and trial.variant_id not in chosen
+        if trial.variant.execution == "auto" and execution_key(trial) not in chosen
     }
-    for name, trial in waiting.items():
-        chosen[name] = choose_execution(
-            trial.variant, trial.problem, trial.train.batch_size, torch.device(work.context.device)
-        )
+    for key, trial in waiting.items():
+        chosen[key] = faster_execution(trial, work.context)
     state["executions"] = chosen
     if waiting:
         store.write_run_json(work.folder, state)
@@ -200,33 +207,55 @@ def label(trial: Trial) -> str:
 
 
 def _read_test_sets(work: _Work) -> None:
-    """Select each variant's learning rate on validation, then read the test set there, once."""
-    finished = store.finished_trials(work.folder)
-    outcomes = {key: Outcome(value["status"], value["val_loss"]) for key, value in finished.items()}
-    chosen = select_learning_rates(work.trials, outcomes)
-    unread = [
-        trial
-        for trial in work.trials
-        if trial.trial_id in chosen
-        and finished[trial.trial_id]["status"] == "ok"
-        and not finished[trial.trial_id]["has_test"]
-    ]
-    folder = work.context.weights_folder
-    lost = [trial for trial in unread if not weights_path(folder, trial.trial_id).exists()]
-    _train_waiting(work, lost, len(lost), "local")
+    """Select each variant's learning rate on validation, then read the test set there, once.
+
+    A variant of which some trials have not run yet, because of --only, is left for later.
+    """
+    finished, is_best = _selected(work)
+    lost = [t for t in _unread(work, finished, is_best) if not has_weights(t, work.context)]
+    if lost:
+        _train_waiting(work, lost, len(lost), "local")
+        finished, is_best = _selected(work)
+    unread = {trial.trial_id for trial in _unread(work, finished, is_best)}
     if unread:
         work.progress.begin("test", len(unread), 0)
-    unread_ids = {trial.trial_id for trial in unread}
-    for trial in work.trials:
-        values: dict[str, Any] = {}
-        if finished[trial.trial_id]["is_selected"] != (trial.trial_id in chosen):
-            values["is_selected"] = trial.trial_id in chosen
-        if trial.trial_id in unread_ids:
+    for trial in work.every_trial:
+        if trial.trial_id not in is_best:
+            continue
+        values = _selection_columns(finished[trial.trial_id], is_best[trial.trial_id])
+        if trial.trial_id in unread:
             values |= read_test_set(trial, work.context)
-            work.progress.advance(label(trial), is_failure=False)
+            work.progress.advance(label(trial), is_failure="status" in values)
         if values:
             store.update_trial(work.folder, trial.trial_id, **values)
     work.progress.end()
+
+
+def _selected(work: _Work) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:
+    """Return what has ended, and which trials are at the best learning rates."""
+    finished = store.finished_trials(work.folder)
+    outcomes = {key: Outcome(value["status"], value["val_loss"]) for key, value in finished.items()}
+    return finished, select_learning_rates(work.every_trial, outcomes)
+
+
+def _unread(
+    work: _Work, finished: dict[str, dict[str, Any]], is_best: dict[str, bool]
+) -> Iterator[Trial]:
+    for trial in work.every_trial:
+        found = finished.get(trial.trial_id)
+        is_wanted = is_best.get(trial.trial_id) and found and found["status"] == "ok"
+        if is_wanted and found and not found["has_test"]:
+            yield trial
+
+
+def _selection_columns(found: dict[str, Any], is_selected: bool) -> dict[str, Any]:
+    """Return the columns that change with the selection; off it, no test metric stands."""
+    if found["is_selected"] == is_selected:
+        return {}
+    values: dict[str, Any] = {"is_selected": is_selected}
+    if not is_selected and found["has_test"]:
+        values |= dict.fromkeys(f"test_{metric}" for metric in METRICS)
+    return values
 
 
 def _time(work: _Work) -> None:
@@ -252,7 +281,7 @@ def _time(work: _Work) -> None:
 def _resolved_cells(work: _Work, timing: TimingSettings) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Yield each cell once, with the columns of its row that stand before it is measured."""
     for cell, trial in cells_of(work.trials, timing):
-        used = work.context.executions.get(trial.variant_id, trial.variant.execution)
+        used = work.context.executions.get(execution_key(trial), trial.variant.execution)
         resolved = replace(cell, variant=replace(cell.variant, execution=used))
         yield (
             resolved,

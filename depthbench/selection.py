@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -20,12 +20,13 @@ class Outcome:
 
 def select_learning_rates(
     trials: Iterable[Trial], outcomes: Mapping[str, Outcome]
-) -> frozenset[str]:
-    """Return the ids of the trials at their variant's best learning rate.
+) -> dict[str, bool]:
+    """Return, for each trial that can be judged, whether it is at its variant's best learning rate.
 
     A variant is judged at the rate with the lowest mean validation loss over the seeds, apart for
-    each data set, task and otherwise equal training. A rate at which a seed diverged comes after
-    all at which none did; one with failed or missing trials after the complete ones.
+    each data set, task and otherwise equal training, once all of its trials have ended. A rate
+    without any result comes last, one at which a seed diverged after all at which none did, one
+    with failed trials after the complete ones.
     """
     groups: dict[tuple[object, ...], dict[float, list[Trial]]] = defaultdict(
         lambda: defaultdict(list)
@@ -34,17 +35,19 @@ def select_learning_rates(
         rest = trial.train.model_copy(update={"lr": 1.0})
         key = (trial.variant_id, trial.dataset_settings, trial.task_settings, rest)
         groups[key][trial.lr].append(trial)
-    chosen: set[str] = set()
+    is_best: dict[str, bool] = {}
     for rates in groups.values():
-        best = min(rates, key=lambda lr: (*_badness(rates[lr], outcomes), lr))
-        chosen.update(trial.trial_id for trial in rates[best])
-    return frozenset(chosen)
+        if any(trial.trial_id not in outcomes for rate in rates.values() for trial in rate):
+            continue
+        ended = {lr: [outcomes[t.trial_id] for t in rates[lr]] for lr in rates}
+        best = min(rates, key=lambda lr: (*_badness(ended[lr]), lr))
+        is_best |= {trial.trial_id: lr == best for lr in rates for trial in rates[lr]}
+    return is_best
 
 
-def _badness(trials: list[Trial], outcomes: Mapping[str, Outcome]) -> tuple[int, int, float]:
-    """Return (seeds diverged, seeds without a result, mean validation loss), small is good."""
-    found = [outcomes.get(trial.trial_id) for trial in trials]
-    losses = [o.val_loss for o in found if o and o.status == "ok" and o.val_loss is not None]
-    num_diverged = sum(o is not None and o.status == "diverged" for o in found)
-    num_missing = len(found) - len(losses) - num_diverged
-    return num_diverged, num_missing, fmean(losses) if losses else float("inf")
+def _badness(outcomes: Sequence[Outcome]) -> tuple[bool, int, int, float]:
+    """Return (has no result, seeds diverged, seeds failed, mean validation loss); small is good."""
+    losses = [o.val_loss for o in outcomes if o.status == "ok" and o.val_loss is not None]
+    num_diverged = sum(outcome.status == "diverged" for outcome in outcomes)
+    num_failed = len(outcomes) - len(losses) - num_diverged
+    return not losses, num_diverged, num_failed, fmean(losses) if losses else float("inf")

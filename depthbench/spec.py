@@ -196,7 +196,7 @@ def _share(share: BudgetShare) -> dict[str, Any]:
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def file_name(dataset: DatasetSettings) -> str | None:

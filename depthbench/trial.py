@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import time
 import traceback
 from collections.abc import Callable
@@ -17,8 +17,10 @@ import torch
 
 from depthbench.data import load
 from depthbench.errors import DataError
+from depthbench.folder import write_atomically
 from depthbench.grammar import DatasetSettings, TimingSettings
 from depthbench.models import build_model
+from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
 from depthbench.timing.cells import Cell
 from depthbench.timing.protocol import measure
@@ -32,7 +34,8 @@ Row = dict[str, Any]
 class TrialContext:
     """What a worker needs besides the trial; small and picklable.
 
-    `executions` maps the variant_id of each `execution: auto` variant to what was measured faster.
+    `executions` maps the `execution_key` of each trial with `execution: auto` to what was measured
+    faster.
     """
 
     suite: str
@@ -89,14 +92,49 @@ def threads_for(trial: Trial) -> AbstractContextManager[None]:
 
 
 def read_test_set(trial: Trial, context: TrialContext) -> Row:
-    """Return the test metrics of a trained trial, from its saved weights."""
-    data = prepared(trial.dataset_settings, context.data_dir, context.device)
-    model = _model(trial, context)
+    """Return the test metrics of a trained trial, from its saved weights, or how it failed."""
+
+    def work() -> Row:
+        data = prepared(trial.dataset_settings, context.data_dir, context.device)
+        model = _model(trial, context)
+        path = weights_path(context.weights_folder, trial.trial_id)
+        model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
+        with threads_for(trial):
+            metrics = evaluate(model, data.test, precision=trial.train.precision)
+        return {f"test_{name}": value for name, value in metrics.items()}
+
+    return _caught(work)
+
+
+def has_weights(trial: Trial, context: TrialContext) -> bool:
+    """Say whether a trial's weights are there and whole."""
     path = weights_path(context.weights_folder, trial.trial_id)
-    model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
-    with threads_for(trial):
-        metrics = evaluate(model, data.test, precision=trial.train.precision)
-    return {f"test_{name}": value for name, value in metrics.items()}
+
+    def work() -> Row:
+        torch.load(path, map_location="cpu", weights_only=True)
+        return {}
+
+    return path.exists() and not _caught(work)
+
+
+def faster_execution(trial: Trial, context: TrialContext) -> str:
+    """Return loop or fused, whichever trains this trial faster here; loop if neither can be."""
+    device = torch.device(context.device)
+
+    def work() -> Row:
+        with threads_for(trial):
+            return {
+                "execution": choose_execution(
+                    trial.variant, trial.problem, trial.train.batch_size, device
+                )
+            }
+
+    return str(_caught(work).get("execution", "loop"))
+
+
+def execution_key(trial: Trial) -> str:
+    """Return what a measured execution holds for: a variant, its data, its batch size."""
+    return f"{trial.variant_id} {trial.dataset} {trial.train.batch_size}"
 
 
 def run_cell(cell: Cell, row: Row, device: str, timing: TimingSettings) -> Row:
@@ -132,7 +170,7 @@ def device_name(device: str) -> str:
 
 
 def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
-    execution = context.executions.get(trial.variant_id)
+    execution = context.executions.get(execution_key(trial))
     if execution is not None:
         trial = replace(trial, variant=replace(trial.variant, execution=execution))
     return build_model(trial).to(context.device)
@@ -143,7 +181,7 @@ def _opening_row(trial: Trial, context: TrialContext) -> Row:
     return trial.describe() | {
         "suite": context.suite,
         "run": context.run,
-        "execution_used": context.executions.get(trial.variant_id, execution),
+        "execution_used": context.executions.get(execution_key(trial), execution),
         "device": device_name(context.device),
         "num_threads": torch.get_num_threads(),
         "started_at": _now(),
@@ -180,9 +218,9 @@ def _reason(error: BaseException) -> str:
 
 def _save_weights(model: torch.nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
-    torch.save(model.state_dict(), scratch)
-    scratch.replace(path)
+    content = io.BytesIO()
+    torch.save(model.state_dict(), content)
+    write_atomically(path, content.getbuffer())
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from depthbench.errors import SuiteError
@@ -172,3 +173,24 @@ def test_describe_gives_only_columns_of_the_table_and_plain_values():
     row = only(MINIMAL).describe()
     assert set(row) <= set(column_names("trials"))
     assert json.loads(json.dumps(row)) == row
+
+
+def test_settings_without_effect_make_no_other_training():
+    trials = plan(
+        with_train(
+            "{epochs: 1, optimizer: [adamw, sgd], momentum: [0.9, 0.8], gamma: [0.1, 0.2], "
+            "schedule: [constant, step], milestones: [0.5]}"
+        )
+    )
+    assert len(trials) == 9
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    arrays = {name: np.zeros((4, 6, 6), "uint8") for name in ("x_train", "x_test")}
+    labels = {name: np.arange(4) for name in ("y_train", "y_test")}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "d.npz", **arrays, **labels)
+    data = f"[{{name: npz, path: {tmp_path}/a/d.npz}}, {{name: npz, path: {tmp_path}/b/d.npz}}]"
+    with pytest.raises(SuiteError, match="two files of one name"):
+        plan(MINIMAL.replace("digits", data))

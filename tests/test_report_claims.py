@@ -82,9 +82,17 @@ def test_failed_and_diverged_trials_are_counted_as_missing():
     statuses = ["ok", "ok", "ok", "diverged", "oom"]
     trials = trial_rows("deep", DEEP) + trial_rows("parallel_shallow", DEEP, statuses=statuses)
     found = judged(trials)
-    assert (found.verdict, found.num_pairs, found.num_missing) == ("holds", 3, 2)
+    assert (found.verdict, found.num_pairs, found.num_missing) == ("undecided", 3, 2)
+    assert "the survivors alone decide nothing" in found.reason
     assert "2 missing in 'of': 1 diverged and 1 oom" in found.reason
     assert "2 of 5 keys of 'against' have no partner" in found.reason
+
+
+def test_failed_trials_alone_leave_a_verdict():
+    trials = trial_rows("deep", DEEP) + trial_rows(
+        "parallel_shallow", DEEP, statuses=["ok", "ok", "ok", "failed", "oom"]
+    )
+    assert judged(trials).verdict == "holds"
 
 
 def test_a_trial_whose_metric_is_nan_is_missing():

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -103,14 +104,77 @@ def test_weights_are_gone_once_the_test_set_is_read(finished, tmp_path):
     assert len(list((kept.folder / "weights").glob("*.pt"))) == 4
 
 
-def test_the_same_suite_gives_bitwise_the_same_numbers(finished, tmp_path):
-    again = run_suite(suite_of(), out=tmp_path, run="again")
-    left, right = (stable(read_run(f.folder).trials) for f in (finished, again))
-    pd.testing.assert_frame_equal(
-        left.drop(columns="execution_used"), right.drop(columns="execution_used"), check_exact=False
-    )
-    deep = left["family"] == "deep"
-    assert (left.loc[deep, "val_loss"] == right.loc[deep, "val_loss"]).all()
+def test_the_same_suite_gives_bitwise_the_same_numbers(tmp_path):
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    tables = [
+        stable(read_run(run_suite(suite, out=tmp_path, run=name).folder).trials)
+        for name in ("one", "two")
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_part_of_a_suite_selects_nothing_until_the_rest_has_run(tmp_path):
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    part = run_suite(suite, out=tmp_path, run="r", only="lr < 0.002")
+    run = read_run(part.folder)
+    assert run.run["status"] == "partial"
+    assert run.run["num_trials"] == 8
+    assert run.trials["is_selected"].isna().all()
+    assert run.trials["test_loss"].isna().all()
+    again = run_suite(suite, out=tmp_path, run="r", only="seed == 0")
+    assert read_run(again.folder).trials["is_selected"].isna().all()
+    resumed = run_suite(suite, out=tmp_path, run="r")
+    whole = run_suite(suite, out=tmp_path, run="whole")
+    left, right = (stable(read_run(f.folder).trials) for f in (resumed, whole))
+    pd.testing.assert_frame_equal(left, right)
+    assert read_run(resumed.folder).run["status"] == "finished"
+
+
+@pytest.mark.parametrize("damage", [b"", b"torn", None])
+def test_lost_or_torn_weights_are_trained_again(tmp_path, monkeypatch, damage):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    with monkeypatch.context() as patch:
+        patch.setattr("depthbench.run.read_test_set", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_suite(suite, out=tmp_path, run="r")
+    for path in sorted((tmp_path / "tiny" / "r" / "weights").glob("*.pt"))[:5]:
+        path.unlink() if damage is None else path.write_bytes(damage)
+    resumed = run_suite(suite, out=tmp_path, run="r")
+    whole = run_suite(suite, out=tmp_path, run="whole")
+    left, right = (stable(read_run(f.folder).trials) for f in (resumed, whole))
+    pd.testing.assert_frame_equal(left, right)
+
+
+def test_a_failure_while_the_test_set_is_read_is_a_row(tmp_path, monkeypatch):
+    def no_memory(*args, **kwargs):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(trial_module, "evaluate", no_memory)
+    summary = run_suite(suite_of(), out=tmp_path, run="r")
+    assert summary.trials_by_status == {"ok": 4, "oom": 4}
+
+
+def arrays(path, seed):
+    random = np.random.RandomState(seed)
+    images, labels = random.rand(60, 6, 6).astype("float32"), random.randint(0, 3, 60)
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+
+def test_data_that_changes_under_a_run_is_noticed(tmp_path):
+    path = tmp_path / "d.npz"
+    arrays(path, 0)
+    text = TINY.replace("{name: digits, train_examples: 200,", f"{{name: npz, path: {path},")
+    suite = parse_suite(text.replace("validation_examples: 100", "num_classes: 3"), "s.yaml")
+    run_suite(suite, out=tmp_path, run="r", only="seed == 0")
+    first = read_run(tmp_path / "tiny" / "r").trials["data_digest"].iloc[0]
+    arrays(path, 1)
+    with pytest.raises(ResultError, match="data of this run has changed"):
+        run_suite(suite, out=tmp_path, run="r")
+    other = run_suite(suite, out=tmp_path, run="other", only="seed == 0")
+    assert read_run(other.folder).trials["data_digest"].iloc[0] != first
 
 
 def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
@@ -180,7 +244,7 @@ def test_a_failing_trial_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
     whole = run_suite(suite, out=tmp_path, run="whole")
     left, right = (stable(read_run(f.folder).trials) for f in (retried, whole))
     assert (left["is_selected"] == right["is_selected"]).all()
-    assert left.loc[left["is_selected"].astype(bool), "test_loss"].notna().all()
+    assert (left["test_loss"].notna() == left["is_selected"].astype(bool)).all()
 
 
 def test_divergence_is_a_result_not_a_failure(tmp_path):

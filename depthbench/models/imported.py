@@ -84,12 +84,13 @@ def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
     """Check, without computing, that a user's module keeps the shape of the stream.
 
     Raises:
-        SuiteError: It fails on the meta device, or changes the shape.
+        SuiteError: It fails on the meta device, changes the shape, or the stream in place.
     """
     backbone = imported(base, variant)
     with torch.device("meta"), torch.no_grad():
         stem, module = backbone.stem(variant, problem), backbone.module(variant).eval()
         z = stem(torch.empty(2, *problem.input_shape))
+        version = z._version  # counts changes in place
         try:
             update = module(z)
         except _MISTAKES as error:
@@ -97,6 +98,11 @@ def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
                 f"backbone import {variant.backbone}: its forward fails on a stream of shape "
                 f"{tuple(z.shape)}: {_text(error)}"
             ) from error
+    if z._version != version:
+        raise SuiteError(
+            f"backbone import {variant.backbone}: its forward changes the stream in place, and the "
+            "skip connection with it; use operations that return a new tensor"
+        )
     found = tuple(update.shape) if isinstance(update, torch.Tensor) else type(update).__name__
     if found != tuple(z.shape):
         raise SuiteError(
@@ -122,11 +128,17 @@ def _module(factory: Factory, variant: Variant) -> nn.Module:
 
 
 def check_alike(name: str, modules: list[nn.Module]) -> None:
-    """Check that a user's factory returned modules of one size: one is counted for all.
+    """Check that a user's factory returned new modules of one size: one is counted for all.
 
     Raises:
-        SuiteError: Two of them differ in their number of weights.
+        SuiteError: Two of them share a weight, or differ in their number of weights.
     """
+    weights = [id(weight) for module in modules for weight in module.parameters()]
+    if len(set(map(id, modules))) < len(modules) or len(set(weights)) < len(weights):
+        raise SuiteError(
+            f"backbone import {name}: every call of the factory must return a new module with "
+            "weights of its own; two of them are shared"
+        )
     sizes = [sum(weight.numel() for weight in module.parameters()) for module in modules]
     if len(set(sizes)) > 1:
         other = next(index for index, size in enumerate(sizes) if size != sizes[0])

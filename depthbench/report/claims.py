@@ -87,14 +87,31 @@ def judge(claim: ClaimSettings, run: Run) -> Judgement:
     opened = open_judgement(claim, str(run.run.get("suite", "")), str(run.run.get("run", "")))
     if claim.metric in column_names("timings") and claim.metric not in column_names("trials"):
         return judge_timing(claim, run, opened)
-    needed = [claim.metric, "status", "is_selected", *claim.paired_by]
-    rows = records(run.trials, [*needed, *claim.of, *claim.against, *claim.where])
+    needed = [claim.metric, "status", "is_selected", "budgets", *claim.paired_by]
+    filters = [*claim.of, *claim.against, *claim.where]
+    rows = records(run.trials, [*needed, *filters])
+    if any(name.startswith("budget_") for name in (*filters, *claim.paired_by)):
+        rows = [share for row in rows for share in _under_each_budget(row)]
     selected = [row for row in rows if row["is_selected"]]
     if not selected:
         why = "no learning rate is selected yet, the run is unfinished" if rows else "no trials"
         return replace(opened, reason=why)
     of, against = (side_of(selected, claim, side, claim.paired_by) for side in ("of", "against"))
     return _judge_pairs(claim, opened, of, against, selected)
+
+
+def _under_each_budget(row: Row) -> list[Row]:
+    """Return a trial once for each budget it stands under, with that budget's columns."""
+    shares = row["budgets"] or ()
+    return [
+        row
+        | {
+            "budget_match": share["match"],
+            "budget_target": share["target"],
+            "budget_error_fraction": share["error_fraction"],
+        }
+        for share in shares
+    ] or [row]
 
 
 def _judge_pairs(
@@ -116,9 +133,13 @@ def _judge_pairs(
     opened = replace(opened, num_pairs=len(pairs), num_strata=len(strata))
     estimate = stratified_mean(list(strata.values()), claim.confidence)
     notes = side_notes(of, against, len(pairs))
-    return close_judgement(
+    closed = close_judgement(
         opened, bounds, back(estimate, bounds), _few_seeds(claim, strata) + notes
     )
+    if of.missing["diverged"] + against.missing["diverged"] == 0:
+        return closed
+    why = "seeds diverged, and the survivors alone decide nothing"
+    return replace(closed, verdict="undecided", reason="; ".join([why, *notes]))
 
 
 def _stratum(key: Key, paired_by: Sequence[str]) -> Key:

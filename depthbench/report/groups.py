@@ -117,12 +117,12 @@ def _entry(rows: Sequence[Row]) -> Entry:
     return Entry(chosen[0], tuple(chosen), len(by_lr), is_provisional)
 
 
-def _badness(rows: Sequence[Row]) -> tuple[int, int, float]:
+def _badness(rows: Sequence[Row]) -> tuple[bool, int, int, float]:
     """Order learning rates while the run's own selection is still to come, by the same rule."""
     losses = [r["val_loss"] for r in rows if r["status"] == "ok" and r["val_loss"] is not None]
     num_diverged = sum(row["status"] == "diverged" for row in rows)
     mean = sum(losses) / len(losses) if losses else float("inf")
-    return num_diverged, len(rows) - len(losses) - num_diverged, mean
+    return not losses, num_diverged, len(rows) - len(losses) - num_diverged, mean
 
 
 def gather(entries: Sequence[Entry]) -> list[Gathering]:

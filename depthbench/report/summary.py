@@ -132,8 +132,6 @@ def _is_of(cell: Row, trial: Row | None, settings: Row) -> bool:
     """Say whether a cell's time is that of an entry: only a step depends on the optimizer."""
     if trial is None:
         return cell["optimizer"] in (None, settings["optimizer"])
-    if trial["dataset_file"] != settings["dataset_file"]:
-        return False
     if cell["phase"] != "train_step":
         return True
     return all(trial[name] == settings[name] for name in _STEP_COLUMNS)
