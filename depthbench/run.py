@@ -91,8 +91,8 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     trials = select(expand(suite), only) if only else expand(suite)
     device = resolve_device(device)
     data_dir = Path(data_dir) if data_dir else None
-    for settings in dict.fromkeys(trial.dataset_settings for trial in trials):
-        prepared(settings, data_dir, device)
+    for data in dict.fromkeys((trial.dataset_settings, trial.task_settings) for trial in trials):
+        prepared(*data, data_dir, device)
     name = default_name() if run is None else run
     folder = store.create_run(Path(out), suite.name, name)
     with store.lock_run(folder):

@@ -24,13 +24,16 @@ IDENTITY_VERSION = 1
 class Problem:
     """State what a network maps to what.
 
+    `vocabulary` is the number of tokens where examples are text, else None.
+
     Shapes:
-        input_shape: (C, H, W) of one example.
-        output_shape: (K,) logits, or (C, H, W) of an image.
+        input_shape: (C, H, W) of one example, or (T,) tokens.
+        output_shape: (K,) logits, (C, H, W) of an image, or (T, K) token logits.
     """
 
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
