@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from depthbench.errors import TrialError
-from depthbench.grammar import TaskSettings
 from depthbench.spec import Problem, Variant
 from depthbench.timing.cells import Cell
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
@@ -77,7 +76,7 @@ def _synthetic_batch(cell: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _task(cell: Cell) -> Task:
-    return task_of(TaskSettings(name=cell.task))
+    return task_of(cell.task)
 
 
 def _check(cell: Cell) -> None:

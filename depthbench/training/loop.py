@@ -46,7 +46,7 @@ class TrainingResult:
     metrics: dict[str, float]
 
 
-def train(
+def train(  # noqa: PLR0913 - the last three are for tests and notebooks
     model: nn.Module,
     data: PreparedData,
     settings: TrainSettings,
