@@ -57,6 +57,7 @@ class Cell:
 
         A setting that a later version adds leaves the ids of old cells as they are.
         """
+        options = self.task.model_dump(exclude={"name"}, exclude_defaults=True, mode="json")
         identity: dict[str, Any] = {
             "variant": variant_id(self.variant),
             "problem": [self.problem.input_shape, self.problem.output_shape],
