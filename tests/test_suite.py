@@ -153,7 +153,7 @@ seeds: 0
         ("depth: 2", "depth: 2, bottleneck: 0.5, hidden: 3", "hidden"),
         ("width: 8", "width: match", "width: match needs a budget to match"),
         ("backbone: mlp\n", "", "variants[0] has no backbone"),
-        ("backbone: mlp", "backbone: preact", "'preact' is not available yet"),
+        ("backbone: mlp", "backbone: mixer", "'mixer' is not available yet"),
         ("dataset: digits", "dataset: cifar10", "'cifar10' is not available yet"),
         ("dataset: digits", "dataset: npz", "dataset npz needs path"),
         ("{epochs: 1}", "{}", "train needs exactly one of steps, epochs"),

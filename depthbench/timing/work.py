@@ -59,7 +59,8 @@ def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[
         else:
             dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
             stack.enter_context(torch.inference_mode())
-            yield partial(network.eval().to(dtype), inputs.to(dtype))
+            inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs  # tokens stay
+            yield partial(network.eval().to(dtype), inputs)
 
 
 def _train_step(cell: Cell, network: nn.Module, inputs: Tensor, targets: Tensor) -> Work:

@@ -20,7 +20,7 @@ EVALUATION_BATCH_SIZE = 512
 def evaluate(
     model: nn.Module,
     tensors: Tensors,
-    batch_size: int = EVALUATION_BATCH_SIZE,
+    batch_size: int | None = None,
     precision: str = "fp32",
     task: Task | None = None,
 ) -> dict[str, float]:
@@ -31,11 +31,12 @@ def evaluate(
     Args:
         model: the network, on the device of the tensors; its mode is restored.
         tensors: the split.
-        batch_size: examples a forward pass.
+        batch_size: examples a forward pass (default: as the task has it, else 512).
         precision: fp32 or bf16, of the forward pass.
         task: what is measured (default: classify, loss and accuracy).
     """
     task = task or Classify()
+    batch_size = batch_size or tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
     forward = forward_in(model, precision)
     totals: dict[str, Tensor] = {}
     exact = exact_arithmetic(tensors.inputs.device, is_deterministic=True)

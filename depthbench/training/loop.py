@@ -12,7 +12,9 @@ from torch import nn
 
 from depthbench.grammar import TrainSettings
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
+from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches, check_batches, stream_seed
+from depthbench.training.checkpoints import Checkpoint
 from depthbench.training.curves import Evaluation, RunningLoss
 from depthbench.training.durations import horizon_of
 from depthbench.training.evaluation import evaluate
@@ -80,12 +82,14 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
     """
     task = task or Classify()
     device = data.train.inputs.device
-    horizon = horizon_of(settings, len(data.train))
+    horizon = horizon_of(settings, len(data.train), data.example_tokens)
     check_batches(model, horizon)
     optimizer = build_optimizer(model, settings)
     learning_rate = LearningRate(settings, horizon)
+    augment = augmentation_of(settings.augment, tuple(data.train.inputs.shape[1:]))
     take_step = build_step(model, optimizer, settings, settings.precision, task)
     losses = RunningLoss(device)
+    checkpoint = Checkpoint(settings.checkpoint)
     evaluations: list[Evaluation] = []
     step = examples = num_due = 0
     elapsed, has_diverged = 0.0, False
@@ -94,6 +98,7 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
         progress, epoch = horizon.progress(step, elapsed), examples / len(data.train)
         validation = evaluate(model, data.validation, precision=settings.precision, task=task)
         evaluations.append(Evaluation(step, epoch, progress, losses.take_mean(), validation))
+        checkpoint.consider(evaluations[-1], model)
         if on_evaluation is not None:
             on_evaluation(evaluations[-1])
 
@@ -109,7 +114,7 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
             if horizon.progress(step, elapsed) >= 1.0:
                 break
             set_learning_rate(optimizer, learning_rate.at(step, examples, elapsed))
-            losses.add(take_step(*task.training_batch(inputs, targets)), len(targets))
+            losses.add(take_step(*task.training_batch(augment(inputs), targets)), len(targets))
             step += 1
             examples += len(targets)
             due = horizon.num_evaluations(step, examples, elapsed, settings.evaluations)
@@ -125,9 +130,10 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
         has_diverged = has_diverged or not losses.is_finite()
         if not has_diverged and (not evaluations or evaluations[-1].step < step):
             observe()
-        metrics = (
-            {} if has_diverged else _final_metrics(model, data, settings, task, evaluations[-1])
-        )
+        metrics: dict[str, float] = {}
+        if not has_diverged:
+            final = checkpoint.restore(model)
+            metrics = _final_metrics(model, data, settings, task, final)
 
     error = _why_diverged(metrics, settings, step)
     return TrainingResult(
@@ -146,11 +152,12 @@ def _final_metrics(
     data: PreparedData,
     settings: TrainSettings,
     task: Task,
-    last: Evaluation,
+    final: Evaluation,
 ) -> dict[str, float]:
-    training = evaluate(model, data.train, precision=settings.precision, task=task)
+    examples = data.train if data.evaluated_train is None else data.evaluated_train()
+    training = evaluate(model, examples, precision=settings.precision, task=task)
     named = {f"train_{metric}": value for metric, value in training.items()}
-    return named | {f"val_{metric}": value for metric, value in last.validation.items()}
+    return named | {f"val_{metric}": value for metric, value in final.validation.items()}
 
 
 def _why_diverged(metrics: dict[str, float], settings: TrainSettings, step: int) -> str | None:
