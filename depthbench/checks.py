@@ -13,8 +13,8 @@ from depthbench.record import TABLES, column_names
 
 Note = Callable[..., None]
 
-_TEXT_SETS = ("tinystories", "text")
 _OWN_FILES = ("npz", "text")
+_IMAGE_TASKS = ("denoise", "super_resolution", "prototype")
 
 
 def check_sections(sections: dict[str, Any], document: Document, mistakes: list[Mistake]) -> None:
@@ -24,9 +24,11 @@ def check_sections(sections: dict[str, Any], document: Document, mistakes: list[
         mistakes.append(mistake(document, path, message))
 
     _check_datasets(sections.get("dataset") or (), note)
-    _check_words(("task",), "task", _names(sections.get("task")), note)
+    _check_tasks(sections, note)
     _check_backbones(("backbone",), sections.get("backbone") or (), note)
     _check_trainings(sections, note)
+    _check_text(sections, note)
+    _check_augment(sections, note)
     _check_budgets(sections.get("budget") or (), note)
     _check_timing(sections.get("timing"), note)
     _check_words(("probes",), "probes", sections.get("probes") or (), note)
@@ -47,6 +49,55 @@ def _check_words(path: Location, setting: str, words: Any, note: Note) -> None:
             note(path, f"{dotted(path)}: {word!r} is not available yet; this version has: {known}")
 
 
+def _check_tasks(sections: dict[str, Any], note: Note) -> None:
+    tasks = sections.get("task") or ()
+    names = _names(tasks)
+    _check_words(("task",), "task", names, note)
+    for index, grid in enumerate(tasks):
+        path: Location = ("task", index) if len(tasks) > 1 else ("task",)
+        for name in grid.name or ():
+            if name != "denoise" and grid.noise:
+                note((*path, "noise"), f"noise applies to denoise, not to {name}")
+    trainings: list[tuple[Location, Any]] = [(("train",), sections.get("train"))]
+    for index, grid in enumerate(sections.get("variants") or ()):
+        trainings.append((("variants", index, "train"), grid.train))
+    for place, training in trainings:
+        for name in names if training is not None and training.label_smoothing else ():
+            if name in _IMAGE_TASKS:
+                note((*place, "label_smoothing"), f"label_smoothing has no labels in task {name}")
+
+
+def _check_augment(sections: dict[str, Any], note: Note) -> None:
+    texts = [name for name in _names(sections.get("dataset")) if name in g.TEXT_SETS]
+    places: list[tuple[Location, Any]] = [(("train",), sections.get("train"))]
+    for index, grid in enumerate(sections.get("variants") or ()):
+        places.append((("variants", index, "train"), grid.train))
+    for path, training in places if texts else ():
+        changes = [word for word in (training and training.augment) or () if word != "none"]
+        if changes:
+            note((*path, "augment"), f"augment: {changes[0]} is for images, not for {texts[0]}")
+
+
+def _check_text(sections: dict[str, Any], note: Note) -> None:
+    """Check that text, its task and its unit of duration stand together."""
+    datasets, tasks = _names(sections.get("dataset")), _names(sections.get("task"))
+    images = [name for name in datasets if name not in g.TEXT_SETS]
+    texts = [name for name in datasets if name in g.TEXT_SETS]
+    others = [name for name in tasks or ("classify",) if name != "language_model"]
+    if texts and others and "task" in sections:
+        note(("task",), f"dataset {texts[0]} is text: set task: language_model, not {others[0]}")
+    if images and "language_model" in tasks:
+        sets = ", ".join(g.TEXT_SETS)
+        note(("task",), f"task language_model needs text ({sets}), and {images[0]} is not")
+    places: list[tuple[Location, Any]] = [(("train",), sections.get("train"))]
+    for index, grid in enumerate(sections.get("variants") or ()):
+        places.append((("variants", index, "train"), grid.train))
+    for path, training in places if images else ():
+        if training is not None and training.tokens:
+            message = "tokens is a duration of text sets; use steps, epochs or examples"
+            note((*path, "tokens"), message)
+
+
 def _check_datasets(datasets: Any, note: Note) -> None:
     for index, grid in enumerate(datasets):
         path: Location = ("dataset", index) if len(datasets) > 1 else ("dataset",)
@@ -59,8 +110,8 @@ def _check_datasets(datasets: Any, note: Note) -> None:
                 note((*path, "path"), f"dataset {name} takes no path; --data-dir says where it is")
             if name != "npz" and grid.num_classes:
                 note((*path, "num_classes"), f"num_classes applies to npz, not to {name}")
-            for key in ("vocabulary", "context", "file"):
-                if name not in _TEXT_SETS and getattr(grid, key):
+            for key in ("vocabulary", "context", "file", "document_mask"):
+                if name not in g.TEXT_SETS and any(getattr(grid, key) or ()):
                     note((*path, key), f"{key} applies to text sets, not to {name}")
 
 
@@ -93,8 +144,6 @@ def _check_training(path: Location, own: Any, base: Any, note: Note) -> None:
     if len(durations) != 1:
         found = " and ".join(durations) or "none"
         note(path, f"{dotted(path)} needs exactly one of {', '.join(g.DURATIONS)}; found {found}")
-    if "tokens" in durations:
-        note((*path, "tokens"), "tokens is a duration of text sets; use steps, epochs or examples")
 
     def value(key: str, default: Any) -> tuple[Any, ...]:
         return getattr(own, key) or getattr(base, key) or (default,)
@@ -243,7 +292,7 @@ def _check_size(sections: dict[str, Any], note: Note) -> None:
 
 def check_suite(suite: Any) -> Iterator[Mistake]:
     """Yield mistakes that show only in a point of the axes: options that do not go together."""
-    from depthbench.variants import option_problems
+    from depthbench.options import option_problems
 
     seen: set[tuple[Location, str]] = set()
     for entry in suite.variants:
@@ -254,7 +303,11 @@ def check_suite(suite: Any) -> Iterator[Mistake]:
             path = (*entry.path, "width")
             yield mistake(suite.document, path, "width: match needs a budget to match")
         for backbone in backbones:
-            for field, message in option_problems(entry.settings, backbone):
+            problems = [
+                *option_problems(entry.settings, backbone),
+                *_output_problems(entry.settings, backbone, suite.tasks),
+            ]
+            for field, message in problems:
                 path = (*entry.path, field)
                 if (path, message) not in seen:
                     seen.add((path, message))
@@ -262,8 +315,23 @@ def check_suite(suite: Any) -> Iterator[Mistake]:
     yield from _check_references(suite)
 
 
+def _output_problems(
+    settings: g.VariantSettings, backbone: g.BackboneSettings, tasks: tuple[g.TaskSettings, ...]
+) -> list[tuple[str, str]]:
+    others = [task.name for task in tasks if task.name not in _IMAGE_TASKS]
+    if not others or "sigmoid" not in (settings.output or backbone.output,):
+        return []
+    return [
+        (
+            "output",
+            f"output: sigmoid is for images ({', '.join(_IMAGE_TASKS)}); task {others[0]} takes "
+            "logits",
+        )
+    ]
+
+
 def _check_references(suite: Any) -> Iterator[Mistake]:
-    from depthbench.variants import option_problems
+    from depthbench.options import option_problems
 
     for index, budget in enumerate(suite.budgets):
         reference = budget.reference

@@ -176,6 +176,23 @@ def check(
 
 
 @app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
+    trial: Annotated[str, typer.Argument(help="trial_id, or its beginning.", metavar="TRIAL")],
+    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    length: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tokens at most.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=100, help="0 takes the likeliest token each time.")
+    ] = 0.8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choices.")] = 0,
+) -> None:
+    """Write a text with a trained language model; needs `run --keep-weights`."""
+    from depthbench.sampling import sample_text
+
+    _print(sample_text(run, trial, prompt, length=length, temperature=temperature, seed=seed))
+
+
+@app.command()
 def runs(out: Out = Path("results"), format: As = Format.terminal) -> None:
     """List the runs in the results folder, newest first."""
     from depthbench.report.listing import list_runs, render_runs

@@ -40,13 +40,15 @@ MAX_DEPTH = 4096
 MAX_WIDTH = 1 << 20
 MAX_TRIALS = 1_000_000
 
+TEXT_SETS = ("tinystories", "text")
+
 DURATIONS = ("steps", "epochs", "examples", "tokens", "seconds")
 
 # What this version can do, by setting. A word of the grammar that is not here is refused when used.
 AVAILABLE: dict[str, tuple[str, ...]] = {
-    "backbone": ("mlp", "conv"),
-    "dataset": ("digits", "mnist", "fashion_mnist", "npz"),
-    "task": ("classify",),
+    "backbone": ("mlp", "conv", "preact", "transformer"),
+    "dataset": get_args(DatasetName),
+    "task": get_args(Task),
     "phases": ("inference", "train_step"),
     "timing precisions": ("fp32", "bf16"),
     "modes": ("eager",),
@@ -64,6 +66,8 @@ BACKBONE_DEFAULTS: dict[str, dict[str, Any]] = {
         "bias": True,
         "residual_scale": 1.0,
         "expansion": 2.0,
+        "head_norm": True,
+        "output": "identity",
         "lift": "trained",
     },
     "conv": {
@@ -74,9 +78,37 @@ BACKBONE_DEFAULTS: dict[str, dict[str, Any]] = {
         "residual_scale": 1.0,
         "kernel": 3,
         "stem_stride": 1,
+        "head_norm": True,
+        "output": "identity",
+    },
+    "preact": {
+        "activation": "relu",
+        "norm": "batch",
+        "norm_affine": True,
+        "bias": False,
+        "residual_scale": 1.0,
+        "dropout": 0.0,
+        "output": "identity",
+    },
+    "transformer": {
+        "activation": "gelu",
+        "norm": "layer",
+        "norm_affine": True,
+        "bias": True,
+        "residual_scale": 1.0,
+        "expansion": 4.0,
+        "heads": None,
+        "patch": 4,
+        "tie_embeddings": True,
+        "sub_mlps": 4,
+        "output": "identity",
     },
 }
+# Stages of equal depth, where a backbone has them: its depth counts the modules of all of them.
+BACKBONE_STAGES: dict[str, int] = {"preact": 3}
 HOURGLASS_EXPANSION = 0.25
+# The default number of attention heads makes them about this wide: GPT-2 has 12 at width 768.
+HEAD_SIZE = 64
 FAMILY_OPTIONS: dict[str, dict[str, Any]] = {
     "deep": {},
     "wide": {},
@@ -104,7 +136,11 @@ class ModelOptions(Setting):
     activation: Activation | None = Field(None, description="nonlinearity inside a module")
     norm: Norm | None = Field(None, description="normalisation at the start of a module")
     norm_affine: bool | None = Field(None, description="whether norms have trained weights")
-    bias: bool | None = Field(None, description="whether linear and convolution layers have biases")
+    bias: bool | None = Field(
+        None,
+        description="whether linear and convolution layers have biases (preact: the convolutions "
+        "alone; the head of a text transformer has none)",
+    )
     residual_scale: Positive | Literal["1/sqrt(L)", "1/L", "learned"] | None = Field(
         None, description="s in z + s f(z): a number, 1/sqrt(L), 1/L, or learned (starts at 1)"
     )
@@ -123,14 +159,40 @@ class ModelOptions(Setting):
     stem_stride: Annotated[int, Field(ge=1, le=8)] | None = Field(
         None, description="stride of the stem's convolution (conv)"
     )
+    head_norm: bool | None = Field(
+        None, description="whether the head normalises the stream first (mlp, conv; default true)"
+    )
+    output: Literal["identity", "sigmoid"] | None = Field(
+        None, description="what the outputs go through, for images (default identity)"
+    )
     lift: Literal["trained", "fixed"] | None = Field(
         None, description="whether the mlp's input projection is trained or stays as initialised"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="share of zeroed activations before a block's last convolution (preact)"
+    )
+    heads: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = Field(
+        None, description="attention heads; divides the width (transformer: default width // 64)"
+    )
+    head_size: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = Field(
+        None, description="features of an attention head, instead of heads; divides the width"
+    )
+    patch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="side of an image patch in pixels; divides the image (transformer)"
+    )
+    tie_embeddings: bool | None = Field(
+        None, description="whether the head shares the token embedding (transformer for text)"
+    )
+    sub_mlps: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
+        None, description="narrow residual MLPs after attention (transformer, hourglass)"
     )
     execution: Literal["loop", "fused", "auto"] | None = Field(
         None, description="how parallel modules run: one by one, as one, or whichever is faster"
     )
     branches: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
-        None, description="parallel modules a stage; divides the depth (default: all of them)"
+        None,
+        description="parallel modules a stage; divides the depth (default: all of them), with "
+        "preact the depth of each of its three stages",
     )
 
 
@@ -186,15 +248,21 @@ class DatasetSettings(Setting):
         None, description="number of classes of an npz set (default: from its labels)"
     )
     vocabulary: Annotated[int, Field(ge=2)] | Literal["bytes"] | None = Field(
-        None, description="tokens of a text set's vocabulary, or bytes"
+        None, description="tokens of a text set's vocabulary (default 4096), or bytes"
     )
-    context: Count | None = Field(None, description="tokens of a text example")
+    context: Count | None = Field(None, description="tokens of a text example (default 256)")
+    document_mask: bool = Field(
+        False, description="text: whether attention stays within a story; timing is without"
+    )
 
 
 class TaskSettings(Setting):
     """Name what is learned."""
 
     name: Task = Field(description="what is learned")
+    noise: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.25, description="denoise: standard deviation of the noise, for images in [0, 1]"
+    )
 
 
 class TrainSettings(Setting):
@@ -232,7 +300,12 @@ class TrainSettings(Setting):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="probability spread over all classes in the training loss"
     )
+    augment: Literal["none", "flip", "flip_crop"] = Field("none", description="flips and shifts")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of training")
+    checkpoint: Literal["last", "best"] = Field(
+        "last",
+        description="weights at the end: of the last step, or best on validation",
+    )
     evaluations: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="validations during training, the last included (default: one an epoch)"
     )

@@ -2,25 +2,36 @@
 
 Counts grow with the width, so the search needs few of them: it grows by the square root, as
 weights do by the square, then closes the bracket by the same rule until two neighbours remain.
+Neighbours are widths that the network can have: those of transformers are divided by their heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from math import ceil, sqrt
+from typing import Protocol
 
 from depthbench.errors import MatchError
 from depthbench.grammar import MAX_WIDTH, BackboneSettings, VariantSettings
 from depthbench.models.count import count
 from depthbench.spec import Problem
-from depthbench.variants import is_narrow_enough, resolve_variant
+from depthbench.variants import base_of, is_narrow_enough, resolve_variant, whole_width
 
 # Beyond this a larger tolerance is no longer advice: the budget itself does not fit.
 _LARGE_ERROR = 0.1
+# Widths at which a size dips below its neighbours': a preact as wide as its stem needs no
+# projection in its first stage.
+_DIPS: dict[str, tuple[int, ...]] = {"preact": (16,)}
 
 Size = Callable[[int], int]
+
+
+class _Whole(Protocol):
+    """The nearest width that the network can have, from a width up or down."""
+
+    def __call__(self, width: int, *, below: bool = False) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +63,12 @@ def solve_width(
     def size(width: int) -> int:
         return count(resolve_variant(settings, backbone, width), problem).of(match)
 
-    lowest = _lowest_width(settings, backbone)
-    below, above = _bracket(size, lowest, target)
-    below, above = _neighbours(size, below, above, target)
-    nearest = min((below, above), key=lambda width: abs(size(width) - target))
+    whole = partial(whole_width, settings, backbone)
+    lowest = whole(_lowest_width(settings, backbone))
+    below, above = _bracket(size, whole, lowest, target)
+    below, above = _neighbours(size, whole, below, above, target)
+    dips = [width for width in _DIPS.get(base_of(backbone), ()) if width >= lowest]
+    nearest = min((below, above, *dips), key=lambda width: abs(size(width) - target))
     solution = Solution(nearest, (size(nearest) - target) / target)
     if abs(solution.error_fraction) > tolerance:
         name = f"{settings.family} of depth {settings.depth}"
@@ -79,25 +92,30 @@ def _lowest_width(settings: VariantSettings, backbone: BackboneSettings) -> int:
     return high
 
 
-def _bracket(size: Size, lowest: int, target: float) -> tuple[int, int]:
+def _bracket(size: Size, whole: _Whole, lowest: int, target: float) -> tuple[int, int]:
     """Return widths around the target, or the first or last two there are."""
-    below, above = lowest, lowest + 1
+    below, above, highest = lowest, whole(lowest + 1), whole(MAX_WIDTH, below=True)
     if size(below) >= target:
         return below, above
-    while size(above) < target and above < MAX_WIDTH:
+    while size(above) < target and above < highest:
         grown = ceil(above * sqrt(target / size(above))) if size(above) else 2 * above
-        below, above = above, min(max(grown, above + 1), MAX_WIDTH)
+        below, above = above, min(whole(min(max(grown, above + 1), MAX_WIDTH)), highest)
     return below, above
 
 
-def _neighbours(size: Size, below: int, above: int, target: float) -> tuple[int, int]:
+def _neighbours(
+    size: Size, whole: _Whole, below: int, above: int, target: float
+) -> tuple[int, int]:
     """Return the bracket narrowed to two widths next to each other."""
     num_steps = 0
-    while above - below > 1 and size(above) >= target:
+    if size(above) < target:
+        return whole(above - 1, below=True), above
+    while whole(below + 1) < above:
         num_steps += 1
         middle = (below + above) // 2 if num_steps % 4 == 0 else _guess(size, below, above, target)
+        middle = whole(middle) if whole(middle) < above else whole(middle, below=True)
         below, above = (middle, above) if size(middle) < target else (below, middle)
-    return (above - 1, above) if above - below > 1 else (below, above)
+    return below, above
 
 
 def _guess(size: Size, below: int, above: int, target: float) -> int:

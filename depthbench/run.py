@@ -95,8 +95,8 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     data_dir = Path(data_dir) if data_dir else None
     prepared.cache_clear()  # files may have changed since another run of this process
     digests = {
-        settings.model_dump_json(exclude={"path"}): prepared(settings, data_dir, device).digest
-        for settings in dict.fromkeys(trial.dataset_settings for trial in trials)
+        data.model_dump_json(exclude={"path"}): prepared(data, task, data_dir, device)[1].digest
+        for data, task in dict.fromkeys((t.dataset_settings, t.task_settings) for t in trials)
     }
     name = default_name() if run is None else run
     folder = store.create_run(Path(out), suite.name, name)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from depthbench.grammar import (
+    TEXT_SETS,
     DatasetSettings,
     TaskSettings,
     TrainSettings,
@@ -19,18 +20,25 @@ from depthbench.grammar import (
 # Raise only when the meaning of an identity changes: every id changes with it.
 IDENTITY_VERSION = 1
 
+# What text is cut into where a suite does not say.
+DEFAULT_VOCABULARY = 4096
+DEFAULT_CONTEXT = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """State what a network maps to what.
 
+    `vocabulary` is the number of tokens where examples are text, else None.
+
     Shapes:
-        input_shape: (C, H, W) of one example.
-        output_shape: (K,) logits, or (C, H, W) of an image.
+        input_shape: (C, H, W) of one example, or (T,) tokens.
+        output_shape: (K,) logits, (C, H, W) of an image, or (T, K) token logits.
     """
 
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,14 @@ class Variant:
     residual_scale: float | str | None = None
     kernel: int | None = None
     stem_stride: int | None = None
+    head_norm: bool | None = None
+    output: str | None = None
     lift: str | None = None
+    dropout: float | None = None
+    heads: int | None = None
+    patch: int | None = None
+    tie_embeddings: bool | None = None
+    sub_mlps: int | None = None
     branches: int | None = None
     execution: str | None = None
     base: str | None = None
@@ -171,9 +186,12 @@ class Trial:
         row = {"trial_id": self.trial_id, "variant_id": self.variant_id, "seed": self.seed}
         row |= self.variant.options()
         row["residual_scale"] = _text(self.variant.residual_scale)
+        heads = self.variant.heads
+        row["head_size"] = None if heads is None else self.variant.width // heads
         row |= self.dataset_settings.model_dump(exclude={"name", "path", "file"})
-        row["vocabulary"] = _text(self.dataset_settings.vocabulary)
+        row |= _text_columns(self.dataset_settings)
         row |= {"dataset": self.dataset, "dataset_file": file_name(self.dataset_settings)}
+        row["noise"] = self.task_settings.noise if self.task == "denoise" else None
         row |= {"task": self.task, "input_shape": list(self.problem.input_shape)}
         row |= {"output_shape": list(self.problem.output_shape)}
         row |= self.train.model_dump(exclude={"betas", "milestones"})
@@ -188,9 +206,26 @@ class Trial:
         return row
 
 
+def vocabulary_of(dataset: DatasetSettings) -> int | str:
+    """Return the vocabulary of a text set: a number of tokens, or bytes."""
+    return DEFAULT_VOCABULARY if dataset.vocabulary is None else dataset.vocabulary
+
+
+def context_of(dataset: DatasetSettings) -> int:
+    """Return how many tokens an example of a text set has."""
+    return DEFAULT_CONTEXT if dataset.context is None else dataset.context
+
+
 def _share(share: BudgetShare) -> dict[str, Any]:
     values = {f.name: getattr(share, f.name) for f in fields(share)}
     return values | {"is_on_budget": share.is_on_budget}
+
+
+def _text_columns(dataset: DatasetSettings) -> dict[str, Any]:
+    """Return the columns of text as they are resolved; null where the data are no text."""
+    if dataset.name not in TEXT_SETS:
+        return {"vocabulary": None, "context": None, "document_mask": None}
+    return {"vocabulary": _text(vocabulary_of(dataset)), "context": context_of(dataset)}
 
 
 def _text(value: object) -> str | None:
@@ -220,6 +255,10 @@ def _settings_json(settings: DatasetSettings | TaskSettings | TrainSettings) -> 
     if isinstance(settings, DatasetSettings):
         dumped.pop("path", None)
         dumped.pop("allow_partial", None)
+        if settings.vocabulary == DEFAULT_VOCABULARY:
+            dumped.pop("vocabulary")
+        if settings.context == DEFAULT_CONTEXT:
+            dumped.pop("context")
         if file_name(settings):
             dumped["file"] = file_name(settings)
     return _canonical(dumped)

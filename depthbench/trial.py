@@ -18,13 +18,14 @@ import torch
 from depthbench.data import load
 from depthbench.errors import DataError
 from depthbench.folder import write_atomically
-from depthbench.grammar import DatasetSettings, TimingSettings
+from depthbench.grammar import DatasetSettings, TaskSettings, TimingSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
 from depthbench.timing.cells import Cell
 from depthbench.timing.protocol import measure
-from depthbench.training import PreparedData, evaluate, is_out_of_memory, prepare, train
+from depthbench.training import PreparedData, evaluate, is_out_of_memory, train
+from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
 
 Row = dict[str, Any]
@@ -63,10 +64,12 @@ def run_trial(trial: Trial, context: TrialContext) -> TrialResult:
     curves: list[Row] = []
 
     def work() -> Row:
-        data = prepared(trial.dataset_settings, context.data_dir, context.device)
+        task, data = prepared(
+            trial.dataset_settings, trial.task_settings, context.data_dir, context.device
+        )
         row.update(_data_columns(data))
         model = _model(trial, context)
-        result = train(model, data, trial.train, trial.seed)
+        result = train(model, data, trial.train, trial.seed, task=task)
         curves.extend({"trial_id": trial.trial_id, **point} for point in result.curve)
         if result.status == "ok":
             _save_weights(model, weights_path(context.weights_folder, trial.trial_id))
@@ -95,12 +98,14 @@ def read_test_set(trial: Trial, context: TrialContext) -> Row:
     """Return the test metrics of a trained trial, from its saved weights, or how it failed."""
 
     def work() -> Row:
-        data = prepared(trial.dataset_settings, context.data_dir, context.device)
+        task, data = prepared(
+            trial.dataset_settings, trial.task_settings, context.data_dir, context.device
+        )
         model = _model(trial, context)
         path = weights_path(context.weights_folder, trial.trial_id)
         model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
         with threads_for(trial):
-            metrics = evaluate(model, data.test, precision=trial.train.precision)
+            metrics = evaluate(model, data.test, precision=trial.train.precision, task=task)
         return {f"test_{name}": value for name, value in metrics.items()}
 
     return _caught(work)
@@ -158,9 +163,15 @@ def weights_path(folder: Path, trial_id: str) -> Path:
 
 
 @lru_cache(maxsize=2)
-def prepared(settings: DatasetSettings, data_dir: Path | None, device: str) -> PreparedData:
-    """Return a data set as tensors on a device; the last two are kept."""
-    return prepare(load(settings, data_dir), torch.device(device))
+def prepared(
+    settings: DatasetSettings, task: TaskSettings, data_dir: Path | None, device: str
+) -> tuple[Task, PreparedData]:
+    """Return a task and a data set as its tensors on a device; the last two are kept.
+
+    They belong together: a task may know the data that it prepared.
+    """
+    learned = task_of(task)
+    return learned, learned.prepare(load(settings, data_dir), torch.device(device))
 
 
 def device_name(device: str) -> str:
@@ -196,6 +207,7 @@ def _data_columns(data: PreparedData) -> Row:
         "data_digest": data.digest,
         "data_is_official": data.is_official,
         "data_is_complete": data.is_complete,
+        **data.columns,
     }
 
 

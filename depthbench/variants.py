@@ -1,7 +1,8 @@
-"""Settings of a variant to a complete `Variant`, and everything that can be wrong with them.
+"""Settings of a variant to a complete `Variant`; which widths it can have.
 
 An option of the backbone section is a default for each variant's own; what remains open comes from
 the tables of `grammar.py`. No torch here: planning and the editor's errors must be instant.
+`options.py` says what can be wrong with them.
 """
 
 from __future__ import annotations
@@ -12,56 +13,47 @@ from typing import Any
 
 from depthbench.grammar import (
     BACKBONE_DEFAULTS,
+    BACKBONE_STAGES,
     FAMILY_OPTIONS,
+    HEAD_SIZE,
     HOURGLASS_EXPANSION,
     BackboneSettings,
     ModelOptions,
-    Norm,
     VariantSettings,
-    words,
 )
 from depthbench.spec import Variant
 
 HIDDEN_OPTIONS = ("expansion", "hidden", "bottleneck")
+HEAD_OPTIONS = ("heads", "head_size")
 # What a user's own block replaces: these describe the module between stem and head. The activation
 # stays with conv, whose stem has one.
 _MODULE_OPTIONS = {
     "mlp": frozenset({"activation", *HIDDEN_OPTIONS}),
     "conv": frozenset({"kernel"}),
 }
-_WHY_NOT = {
-    "activation": "this stem and head have no activation, and an imported block brings its own",
-    "kernel": "only the built-in conv module has a convolution kernel to choose",
-    "stem_stride": "only conv's stem is a convolution",
-    "lift": "only mlp's stem is a linear projection",
-    "branches": "only parallel_shallow has parallel modules",
-    "execution": "only parallel_shallow has parallel modules to fuse",
-    "expansion": "a conv module has a hidden layer only in family hourglass",
-    "hidden": "a conv module has a hidden layer only in family hourglass",
-    "bottleneck": "a conv module has a hidden layer only in family hourglass",
-}
-
-Problems = list[tuple[str, str]]
 
 
 def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width: int) -> Variant:
     """Return the one network that these settings mean at this width.
 
     A variant's own option wins over the backbone's, which wins over the default. `expansion` and
-    `bottleneck` become a count, the nearest to expansion x width (halves go up) and at least 1.
-    Options that do not apply stay None, so that equal networks have equal identities.
+    `bottleneck` become a count, the nearest to expansion x width (halves go up) and at least 1;
+    `head_size` becomes a number of heads. Options that do not apply stay None, so that equal
+    networks have equal identities.
 
     Raises:
         KeyError: A backbone that this version does not have; `load_suite` refuses it before.
     """
-    base = _base(backbone)
-    applicable = _applicable(settings.family, base, bool(backbone.import_))
+    base = base_of(backbone)
+    names = applicable(settings.family, base, bool(backbone.import_))
     defaults = _defaults(settings, base, bool(backbone.import_), width)
-    chosen = {name: _value(name, settings, backbone) for name in applicable}
+    chosen = {name: value_of(name, settings, backbone) for name in names}
     values = {name: chosen[name] for name in defaults if chosen.get(name) is not None}
-    hidden = _hidden(_hidden_options(settings, backbone), width) if "hidden" in applicable else None
+    hidden = hidden_size(hidden_options(settings, backbone), width) if "hidden" in names else None
     if hidden is not None:
         values["hidden"] = hidden
+    if "heads" in names:
+        values["heads"] = _heads(settings, backbone, width)
     if "residual_scale" in values and not isinstance(values["residual_scale"], str):
         values["residual_scale"] = float(values["residual_scale"])
     if backbone.import_:
@@ -70,6 +62,8 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
     if resolved["norm"] == "none":
         # Without norms their weights are no choice: None merges what would be the same network.
         resolved["norm_affine"] = None
+        if "head_norm" in resolved:
+            resolved["head_norm"] = None
     return Variant(
         family=settings.family,
         backbone=backbone.import_ or base,
@@ -80,65 +74,104 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
     )
 
 
-def option_problems(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    """Return (field, message) for every option that cannot be, here or beside another.
-
-    An option of the backbone section that belongs to another family (`branches` beside a deep
-    variant) is a default for those families and no problem. `norm_affine` beside `norm: none` is
-    allowed and without effect, so that an axis of norms can stand beside it.
-    """
-    problems = _backbone_problems(backbone)
-    if problems or _base(backbone) not in BACKBONE_DEFAULTS:
-        return problems
-    return [
-        *_misplaced(settings, backbone),
-        *_kernel_problems(settings, backbone),
-        *_hidden_problems(settings, backbone),
-        *_parallel_problems(settings, backbone),
-    ]
-
-
 def is_narrow_enough(settings: VariantSettings, backbone: BackboneSettings, width: int) -> bool:
     """Say whether a width leaves an hourglass its waist, d_h < d; other families need none."""
     if settings.family != "hourglass":
         return True
-    hidden = _hidden(_hidden_options(settings, backbone), width)
-    return (hidden or _nearest(HOURGLASS_EXPANSION * width)) < width
+    hidden = hidden_size(hidden_options(settings, backbone), width)
+    return (hidden or default_hidden(width)) < width
 
 
-def _base(backbone: BackboneSettings) -> str:
+def whole_width(
+    settings: VariantSettings, backbone: BackboneSettings, width: int, *, below: bool = False
+) -> int:
+    """Return the nearest width, from this one up or down, that attention heads divide.
+
+    Heads as many or as large as the suite says divide their multiples. Heads by default divide a
+    width where there are width // 64 of them, so that the heads of solved widths stay alike.
+    """
+    if base_of(backbone) != "transformer":
+        return width
+    given = next(iter(head_options(settings, backbone).values()), None)
+    if given is not None:
+        multiple = width // given if below else -(-width // given)
+        return max(1, int(multiple)) * int(given)
+    while width % max(1, width // HEAD_SIZE):
+        width += -1 if below else 1
+    return width
+
+
+def base_of(backbone: BackboneSettings) -> str:
+    """Return the built-in backbone that gives at least stem and head."""
     if backbone.import_:
         return backbone.base or "mlp"
     return backbone.name or "mlp"
 
 
 @cache
-def _applicable(family: str, base: str, is_imported: bool) -> frozenset[str]:
+def applicable(family: str, base: str, is_imported: bool) -> frozenset[str]:
+    """Return the names of the options that a family of this backbone understands."""
     names = set(BACKBONE_DEFAULTS[base]) | set(FAMILY_OPTIONS[family])
     if is_imported:
         names = (names - _MODULE_OPTIONS[base]) | set(HIDDEN_OPTIONS)
-    elif base == "mlp" or family == "hourglass":
+    elif "expansion" in BACKBONE_DEFAULTS[base] or family == "hourglass":
         names |= set(HIDDEN_OPTIONS)
-    return frozenset(names)
+    if "heads" in names:
+        names |= set(HEAD_OPTIONS)
+    return frozenset(names if family == "hourglass" else names - {"sub_mlps"})
+
+
+def value_of(name: str, settings: VariantSettings, backbone: BackboneSettings) -> Any:
+    """Return a variant's own option, else the backbone's, else None."""
+    own = getattr(settings, name)
+    return own if own is not None else getattr(backbone, name)
+
+
+def hidden_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, float]:
+    """Return what is said of the hidden size, by option."""
+    # The three are one setting said in three ways, so any of a variant's own replaces them all.
+    return _given(settings, HIDDEN_OPTIONS) or _given(backbone, HIDDEN_OPTIONS)
+
+
+def hidden_size(options: dict[str, float], width: int) -> int | None:
+    """Return the hidden size that the options mean at a width, None where they say nothing."""
+    for name, value in options.items():
+        return int(value) if name == "hidden" else _nearest(value * width)
+    return None
+
+
+def default_hidden(width: int) -> int:
+    """Return the hidden size of an hourglass that is given none."""
+    return _nearest(HOURGLASS_EXPANSION * width)
+
+
+def head_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, float]:
+    """Return what is said of the attention heads, by option."""
+    return _given(settings, HEAD_OPTIONS) or _given(backbone, HEAD_OPTIONS)
+
+
+def stage_depth(depth: int, base: str) -> int:
+    """Return how many modules a stage of the backbone has: all, where it has but one stage."""
+    return depth // BACKBONE_STAGES.get(base, 1)
 
 
 def _defaults(
     settings: VariantSettings, base: str, is_imported: bool, width: int
 ) -> dict[str, Any]:
-    applicable = _applicable(settings.family, base, is_imported)
+    names = applicable(settings.family, base, is_imported)
     known = BACKBONE_DEFAULTS[base] | FAMILY_OPTIONS[settings.family]
     defaults = {
-        name: value
-        for name, value in known.items()
-        if name in applicable and name not in HIDDEN_OPTIONS
+        name: value for name, value in known.items() if name in names and name not in HIDDEN_OPTIONS
     }
     expansion = BACKBONE_DEFAULTS[base].get("expansion")
     if settings.family == "hourglass":
-        defaults["hidden"] = _nearest(HOURGLASS_EXPANSION * width)
+        defaults["hidden"] = default_hidden(width)
     elif expansion is not None and not is_imported:
         defaults["hidden"] = _nearest(expansion * width)
     if "branches" in defaults:
-        defaults["branches"] = settings.depth
+        defaults["branches"] = stage_depth(settings.depth, base)
+    if "heads" in defaults:
+        defaults["heads"] = _default_heads(width)
     if is_imported:
         defaults["base"] = "mlp"
     return defaults
@@ -148,123 +181,19 @@ def _nearest(value: float) -> int:
     return max(1, floor(value + 0.5))
 
 
-def _value(name: str, settings: VariantSettings, backbone: BackboneSettings) -> Any:
-    own = getattr(settings, name)
-    return own if own is not None else getattr(backbone, name)
-
-
-def _given(options: ModelOptions) -> dict[str, float]:
-    values = {name: getattr(options, name) for name in HIDDEN_OPTIONS}
+def _given(options: ModelOptions, names: tuple[str, ...]) -> dict[str, float]:
+    values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _hidden_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, float]:
-    # The three are one setting said in three ways, so any of a variant's own replaces them all.
-    return _given(settings) or _given(backbone)
+def _heads(settings: VariantSettings, backbone: BackboneSettings, width: int) -> int:
+    for name, value in head_options(settings, backbone).items():
+        return int(value) if name == "heads" else max(1, width // int(value))
+    return _default_heads(width)
 
 
-def _hidden(options: dict[str, float], width: int) -> int | None:
-    for name, value in options.items():
-        return int(value) if name == "hidden" else _nearest(value * width)
-    return None
-
-
-def _backbone_problems(backbone: BackboneSettings) -> Problems:
-    if backbone.name and backbone.import_:
-        return [("import", "name and import exclude each other; import takes its stem from base")]
-    if not backbone.name and not backbone.import_:
-        return [("name", "a backbone needs a name (mlp, conv) or an import (package.module:block)")]
-    if backbone.base and not backbone.import_:
-        return [("base", "only an imported block has a base; remove it, or name the block: import")]
-    return []
-
-
-def _misplaced(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    base, is_imported = _base(backbone), bool(backbone.import_)
-    here = _applicable(settings.family, base, is_imported)
-    # What some family of this backbone understands may stand in the backbone section.
-    anywhere = frozenset().union(*(_applicable(f, base, is_imported) for f in FAMILY_OPTIONS))
-    where = backbone.import_ or base
-    problems = []
-    for name in ModelOptions.model_fields:
-        allowed = here if getattr(settings, name) is not None else anywhere
-        value = _value(name, settings, backbone)
-        if value is not None and name not in allowed:
-            problems.append((name, _misplaced_message(name, value, settings.family, where, here)))
-    return problems
-
-
-def _misplaced_message(
-    name: str, value: Any, family: str, backbone: str, allowed: frozenset[str]
-) -> str:
-    is_imported = ":" in backbone
-    if name == "kernel" and is_imported:
-        reason = "an imported block chooses its own kernel"
-    else:
-        reason = _WHY_NOT[name]
-    return (
-        f"{name}: {value} does not apply to family {family} with backbone {backbone}: {reason}; "
-        f"options here: {', '.join(sorted(allowed))}"
-    )
-
-
-def _kernel_problems(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    kernel = _value("kernel", settings, backbone)
-    if kernel is None or kernel % 2 or backbone.name != "conv":
-        return []
-    near = f"{kernel - 1} or {kernel + 1}"
-    return [
-        ("kernel", f"kernel: {kernel} is even and cannot keep the size of the image; use {near}")
-    ]
-
-
-def _hidden_problems(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    given = _hidden_options(settings, backbone)
-    if len(given) > 1:
-        names = " and ".join(given)
-        return [(list(given)[1], f"{names} say the same thing, d_h; keep one of them")]
-    if settings.family != "hourglass":
-        return []
-    return _waist_problems(settings, backbone, next(iter(given), "width"))
-
-
-def _waist_problems(settings: VariantSettings, backbone: BackboneSettings, name: str) -> Problems:
-    options, width = _hidden_options(settings, backbone), settings.width
-    advice = "an hourglass computes below its width: use bottleneck: 0.25, or family: deep"
-    if options.get("expansion", 0) >= 1:
-        return [(name, f"expansion: {options['expansion']:g} is not below 1; {advice}")]
-    if not isinstance(width, int) or is_narrow_enough(settings, backbone, width):
-        return []
-    hidden = _hidden(options, width) or _nearest(HOURGLASS_EXPANSION * width)
-    return [(name, f"hidden size {hidden} is not below the width {width}; {advice}")]
-
-
-def _parallel_problems(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    if "branches" not in FAMILY_OPTIONS[settings.family]:
-        return []
-    problems = []
-    depth, branches = settings.depth, _value("branches", settings, backbone)
-    if branches is not None and depth % branches:
-        divisors = ", ".join(str(k) for k in _nearest_divisors(depth, branches))
-        message = f"branches: {branches} does not divide depth {depth}; nearest: {divisors}"
-        problems.append(("branches", message))
-    if _value("execution", settings, backbone) == "fused":
-        problems += [("execution", reason) for reason in _unfusable(settings, backbone)]
-    return problems
-
-
-def _nearest_divisors(depth: int, branches: int) -> list[int]:
-    divisors = [k for k in range(1, depth + 1) if depth % k == 0]
-    return sorted(sorted(divisors, key=lambda k: abs(k - branches))[:2])
-
-
-def _unfusable(settings: VariantSettings, backbone: BackboneSettings) -> list[str]:
-    if backbone.import_:
-        return [f"execution: fused cannot join the modules of {backbone.import_}; use loop or auto"]
-    if _value("norm", settings, backbone) == "batch":
-        others = ", ".join(word for word in words(Norm) if word != "batch")
-        return [
-            "execution: fused cannot join batch norms, each of which keeps running statistics of "
-            f"its own; use loop or auto, or another norm ({others})"
-        ]
-    return []
+def _default_heads(width: int) -> int:
+    heads = max(1, width // HEAD_SIZE)
+    while width % heads:
+        heads -= 1
+    return heads

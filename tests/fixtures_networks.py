@@ -3,18 +3,22 @@
 import torch
 
 from depthbench.grammar import (
+    BACKBONE_STAGES,
     BackboneSettings,
     DatasetSettings,
     TaskSettings,
     TrainSettings,
     VariantSettings,
 )
-from depthbench.models import build
+from depthbench.models import BACKBONES, build
 from depthbench.models.count import count
 from depthbench.spec import Problem, Trial
 from depthbench.variants import resolve_variant
 
 SMALL = Problem((1, 8, 8), (10,))
+FUSABLE = [name for name, backbone in BACKBONES.items() if backbone.fused]
+# The modules of these are alike and keep the shape of the stream.
+ALIKE = [name for name in BACKBONES if name not in BACKBONE_STAGES]
 NETWORK_OPTIONS = [
     {},
     {"norm": "layer"},
@@ -29,7 +33,13 @@ NETWORK_OPTIONS = [
 ]
 
 
-def variant_of(backbone="mlp", family="deep", depth=4, width=16, **options):
+def stages_of(backbone):
+    """Return what the depth of a backbone must be a multiple of."""
+    return BACKBONE_STAGES.get(backbone, 1)
+
+
+def variant_of(backbone="mlp", family="deep", depth=None, width=16, **options):
+    depth = depth or (4 if backbone in ALIKE else 2 * stages_of(backbone))
     settings = VariantSettings(family=family, depth=depth, width=width, **options)
     return resolve_variant(settings, BackboneSettings(name=backbone), width)
 

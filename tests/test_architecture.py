@@ -18,11 +18,11 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"run", "plan", "starter"},
+    {"run", "plan", "sampling", "starter"},
     {"journal"},
     {"trial", "expand", "selection"},
     {"training", "timing", "probes", "matching", "suite", "checks", "overrides", "mistakes"},
-    {"models", "data", "executors", "report", "variants", "document", "progress"},
+    {"models", "data", "executors", "report", "variants", "options", "document", "progress"},
     {"store", "record", "environment", "machine", "folder", "parts", "tables", "units"},
     {"spec", "grammar", "axes"},
     {"errors"},

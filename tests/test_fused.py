@@ -5,12 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from depthbench.errors import SuiteError
-from depthbench.models import BACKBONES, build, build_model
+from depthbench.models import build, build_model
 from depthbench.models.count import count
 from depthbench.models.execution import choose_execution
 from depthbench.models.fused import FusedNetwork, unfused_gradients
 from depthbench.models.network import Network
 from tests.fixtures_networks import (
+    FUSABLE,
     NETWORK_OPTIONS,
     SMALL,
     assert_close,
@@ -28,7 +29,7 @@ def outputs_and_gradients(network, x):
     return y.detach(), unfused_gradients(network)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", FUSABLE)
 @pytest.mark.parametrize("branches", [1, 2, 4])
 @pytest.mark.parametrize("options", NETWORK_OPTIONS)
 def test_fused_equals_loop_with_gradients(backbone, branches, options):
@@ -46,7 +47,7 @@ def test_fused_equals_loop_with_gradients(backbone, branches, options):
         assert_close(fused_gradients[name], gradient)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", FUSABLE)
 @pytest.mark.parametrize("branches", [2, 4])
 def test_fused_and_loop_share_draws_names_and_counts(backbone, branches):
     variant = variant_of(backbone, "parallel_shallow", branches=branches, norm="layer")
@@ -114,6 +115,9 @@ def test_execution_is_measured_only_where_there_is_a_choice():
     for execution in ("loop", "fused"):
         named = replace(beside, execution=execution)
         assert choose_execution(named, SMALL, 4, device) == execution
+    for backbone in ("preact", "transformer"):
+        other = variant_of(backbone, "parallel_shallow", execution="auto")
+        assert choose_execution(other, SMALL, 4, device) == "loop"
     assert choose_execution(replace(beside, norm="batch"), SMALL, 4, device) == "loop"
     assert choose_execution(replace(beside, branches=1), SMALL, 4, device) == "loop"
     assert choose_execution(variant_of(), SMALL, 4, device) == "loop"
@@ -129,7 +133,7 @@ def test_auto_chooses_what_takes_less_time(monkeypatch):
         assert choose_execution(variant, SMALL, 4, torch.device("cpu")) == expected
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", FUSABLE)
 @pytest.mark.parametrize("options", NETWORK_OPTIONS)
 def test_fused_follows_the_loop_in_bf16(backbone, options):
     variant = variant_of(backbone, "parallel_shallow", **options)

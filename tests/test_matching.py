@@ -11,19 +11,34 @@ from depthbench.matching import Solution, solve_width
 from depthbench.models import BACKBONES, FAMILIES
 from depthbench.models.count import _count_parts, count
 from depthbench.spec import Problem
-from depthbench.variants import resolve_variant
+from depthbench.variants import resolve_variant, whole_width
+from tests.fixtures_networks import stages_of
 
 PROBLEM = Problem((1, 8, 8), (10,))
 
 
+def settings_of(backbone, options):
+    options = {"family": "deep", "depth": 4, "width": "match"} | options
+    # A depth that all stages share: 3 of a preact stand for one of another backbone.
+    return VariantSettings(**options | {"depth": options["depth"] * stages_of(backbone)})
+
+
+def neighbours_of(width, backbone="mlp", **options):
+    """Return the width and those before and after it that the network can have."""
+    settings, named = settings_of(backbone, options), BackboneSettings(name=backbone)
+    lowest = 2 if options.get("family") == "hourglass" else 1
+    before = whole_width(settings, named, width - 1, below=True) if width > lowest else width
+    return before, width, whole_width(settings, named, width + 1)
+
+
 def solve(target, tolerance=0.02, match="total_params", backbone="mlp", **options):
-    variant = VariantSettings(**{"family": "deep", "depth": 4, "width": "match"} | options)
-    backbone = BackboneSettings(name=backbone)
-    return solve_width(variant, backbone, PROBLEM, match=match, target=target, tolerance=tolerance)
+    variant = settings_of(backbone, options)
+    settings = BackboneSettings(name=backbone)
+    return solve_width(variant, settings, PROBLEM, match=match, target=target, tolerance=tolerance)
 
 
 def size_at(width, match="total_params", backbone="mlp", **options):
-    variant = VariantSettings(**{"family": "deep", "depth": 4, "width": "match"} | options)
+    variant = settings_of(backbone, options)
     resolved = resolve_variant(variant, BackboneSettings(name=backbone), width)
     return count(resolved, PROBLEM).of(match)
 
@@ -56,7 +71,7 @@ def test_solution_keeps_the_tolerance_and_no_neighbour_is_nearer(
     except MatchError as error:
         widths = [int(width) for width in re.findall(r"width (\d+) with ", str(error))]
         assert len(widths) == 2
-        assert widths[1] == widths[0] + 1
+        assert widths == list(neighbours_of(widths[0], backbone, **options)[1:])
         assert all(
             abs(size_at(width, match, backbone, **options) - target) > 0.01 * target
             for width in widths
@@ -65,8 +80,7 @@ def test_solution_keeps_the_tolerance_and_no_neighbour_is_nearer(
     size = size_at(found.width, match, backbone, **options)
     assert found.error_fraction == pytest.approx((size - target) / target)
     assert abs(found.error_fraction) <= 0.01
-    lowest = 2 if family == "hourglass" else 1
-    for neighbour in {max(found.width - 1, lowest), found.width + 1}:
+    for neighbour in neighbours_of(found.width, backbone, **options):
         assert abs(size_at(neighbour, match, backbone, **options) - target) >= abs(size - target)
 
 

@@ -57,9 +57,8 @@ def build_small(variant, problem):
 
 
 def make_cell(**settings):
-    base = Cell(
-        "id", VARIANT, PROBLEM, "digits", "classify", TrainSettings(steps=1), "inference", 4
-    )
+    task, train = TaskSettings(name="classify"), TrainSettings(steps=1)
+    base = Cell("id", VARIANT, PROBLEM, "digits", task, train, "inference", 4)
     return replace(base, **settings)
 
 
@@ -364,7 +363,6 @@ def test_what_cannot_be_timed_is_refused_with_what_can():
         ({"phase": "decode"}, "inference, train_step"),
         ({"mode": "cuda_graph"}, "eager"),
         ({"precision": "fp16"}, "fp32, bf16"),
-        ({"task": "denoise"}, "classify"),
         ({"cache": "cold"}, "warm"),
     ):
         with pytest.raises(TrialError, match=words):

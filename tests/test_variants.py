@@ -3,9 +3,15 @@ import sys
 
 import pytest
 
-from depthbench.grammar import BackboneSettings, VariantSettings
+from depthbench.grammar import (
+    BACKBONE_DEFAULTS,
+    BackboneSettings,
+    ModelOptions,
+    VariantSettings,
+)
+from depthbench.options import option_problems
 from depthbench.spec import variant_id
-from depthbench.variants import option_problems, resolve_variant
+from depthbench.variants import resolve_variant
 
 
 def settings_of(family="deep", depth=4, width=64, **options):
@@ -40,6 +46,13 @@ def test_defaults_of_mlp_are_filled_in():
         "kernel": None,
         "stem_stride": None,
         "lift": "trained",
+        "head_norm": True,
+        "output": "identity",
+        "dropout": None,
+        "heads": None,
+        "patch": None,
+        "tie_embeddings": None,
+        "sub_mlps": None,
         "branches": None,
         "execution": None,
         "base": None,
@@ -214,6 +227,27 @@ def test_option_that_can_be_is_no_problem(backbone, settings):
     assert problems(backbone, **settings) == []
 
 
+@pytest.mark.parametrize("backbone", BACKBONE_DEFAULTS)
+@pytest.mark.parametrize("name", ModelOptions.model_fields)
+def test_every_option_applies_or_is_refused_with_a_reason(backbone, name):
+    values = {"hidden": 8, "bottleneck": 0.5, "expansion": 0.5, "residual_scale": 0.5}
+    values |= {"kernel": 3, "norm": "layer", "activation": "gelu", "execution": "loop"}
+    values |= {"lift": "fixed", "output": "sigmoid", "dropout": 0.1}
+    booleans = {"norm_affine", "bias", "head_norm", "tie_embeddings"}
+    options = {"norm": "layer", name: values.get(name, True if name in booleans else 1)}
+    given = VariantSettings.model_validate(
+        {"family": "parallel_shallow", "depth": 6, "width": 16} | options
+    )
+    found = option_problems(given, BackboneSettings(name=backbone))
+    variant = resolve_variant(given, BackboneSettings(name=backbone), 16)
+    spelled = {"expansion": "hidden", "bottleneck": "hidden", "head_size": "heads"}.get(name, name)
+    if found:
+        [(field, message)] = found
+        assert field == name
+        assert "does not apply to family parallel_shallow" in message
+    assert (getattr(variant, spelled) is None) == bool(found)
+
+
 def test_every_problem_is_found_at_once():
     found = problems("mlp", family="parallel_shallow", kernel=2, stem_stride=2, branches=3)
     assert [field for field, _ in found] == ["kernel", "stem_stride", "branches"]
@@ -224,5 +258,5 @@ def test_backbones_of_later_versions_are_left_to_the_suite():
 
 
 def test_checking_options_needs_no_torch():
-    code = "import sys, depthbench.variants; sys.exit('torch' in sys.modules)"
+    code = "import sys, depthbench.options; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,37 +8,46 @@ from __future__ import annotations
 from pathlib import Path
 
 from depthbench.data.base import Dataset, DatasetReader, DatasetStatus, Split
+from depthbench.data.cifar import CIFAR10, CIFAR100
 from depthbench.data.digits import DIGITS
 from depthbench.data.locate import check_folder
 from depthbench.data.mnist import FASHION_MNIST, MNIST
 from depthbench.data.npz import NPZ
+from depthbench.data.problems import image_problem
+from depthbench.data.text import TEXT, TextDataset, TextSet
+from depthbench.data.tinystories import TINYSTORIES
 from depthbench.errors import DataError
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.spec import Problem
 
 __all__ = ["DATASETS", "Dataset", "DatasetStatus", "Split", "load", "problem_of", "survey"]
 
-DATASETS: dict[str, DatasetReader] = {
+DATASETS: dict[str, DatasetReader | TextSet] = {
     "digits": DIGITS,
     "mnist": MNIST,
     "fashion_mnist": FASHION_MNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "tinystories": TINYSTORIES,
     "npz": NPZ,
+    "text": TEXT,
 }
 
 
 def problem_of(settings: DatasetSettings, task: TaskSettings) -> Problem:
-    """Return what a network maps to what, without reading images.
+    """Return what a network maps to what, without reading images or text.
 
     Raises:
         DataError: The splits are larger than the set, or a user's own file is not as it should be.
     """
-    if task.name != "classify":
-        raise DataError(f"task {task.name}: not available for {settings.name}; allowed: classify")
-    image_shape, num_classes = _reader(settings).shapes(settings)
-    return Problem(input_shape=image_shape, output_shape=(num_classes,))
+    reader = _reader(settings)
+    if isinstance(reader, TextSet):
+        return reader.problem(settings, task.name)
+    image_shape, num_classes = reader.shapes(settings)
+    return image_problem(settings.name, image_shape, num_classes, task.name)
 
 
-def load(settings: DatasetSettings, data_dir: Path | None = None) -> Dataset:
+def load(settings: DatasetSettings, data_dir: Path | None = None) -> Dataset | TextDataset:
     """Read a data set and cut its splits, which are the same whatever the seed.
 
     Args:
@@ -61,7 +70,7 @@ def survey(data_dir: Path | None = None) -> tuple[DatasetStatus, ...]:
     return tuple(reader.survey(folder) for reader in DATASETS.values())
 
 
-def _reader(settings: DatasetSettings) -> DatasetReader:
+def _reader(settings: DatasetSettings) -> DatasetReader | TextSet:
     if settings.name not in DATASETS:
         raise DataError(
             f"dataset {settings.name}: not available yet; this version has: {', '.join(DATASETS)}"

@@ -77,9 +77,6 @@ def check_folder(root: Path, origin: str) -> None:
 def find(name: str, file_names: tuple[str, ...], data_dir: Path | None) -> Finding:
     """Return the files of a data set from the first place that has them all.
 
-    A folder with only some of the files ends the search where the user named its place, since
-    another copy must never silently stand in for it.
-
     Args:
         name: The data set; its folder may be written with hyphens, underscores or neither.
         file_names: Names of its files, without ".gz".
@@ -88,22 +85,65 @@ def find(name: str, file_names: tuple[str, ...], data_dir: Path | None) -> Findi
     Raises:
         DataError: A folder that the user named does not exist or cannot be read.
     """
+    return find_any((name,), (file_names,), data_dir)
+
+
+def find_any(
+    folder_names: tuple[str, ...], forms: tuple[tuple[str, ...], ...], data_dir: Path | None
+) -> Finding:
+    """Return the files of a data set that comes in several forms, from the first place with one.
+
+    A folder with only some of the files ends the search where the user named its place, since
+    another copy must never silently stand in for it.
+
+    Args:
+        folder_names: Names of its folder, each with hyphens, underscores or neither.
+        forms: For each form the names of its files, without ".gz"; an earlier one is preferred.
+        data_dir: What --data-dir says.
+
+    Raises:
+        DataError: A folder that the user named does not exist or cannot be read.
+    """
     places = search_places(data_dir)
     partial = None
     for place in places:
-        for folder in _folders(place, name):
-            paths = _files_below(folder, file_names)
-            missing = tuple(file for file in file_names if file not in paths)
-            if not missing:
-                return Finding(folder, place, paths, (), places)
-            if paths and place.is_chosen:
-                return Finding(folder, place, paths, missing, places)
-            if paths and partial is None:
-                partial = Finding(folder, place, paths, missing, places)
-    return partial or Finding(None, None, {}, file_names, places)
+        for folder in _folders(place, folder_names):
+            finding = _best_form(folder, place, forms, places)
+            if not finding.missing or (finding.paths and place.is_chosen):
+                return finding
+            if finding.paths and partial is None:
+                partial = finding
+    return partial or Finding(None, None, {}, forms[0], places)
 
 
-def _folders(place: Place, name: str) -> Iterator[Path]:
+def _best_form(
+    folder: Path, place: Place, forms: tuple[tuple[str, ...], ...], places: tuple[Place, ...]
+) -> Finding:
+    """Return the first form that is whole, else the one of which most is there."""
+    best = None
+    for form in forms:
+        paths = _files_below(folder, form)
+        missing = tuple(file for file in form if file not in paths)
+        finding = Finding(folder, place, paths, missing, places)
+        if not missing:
+            return finding
+        if best is None or len(paths) > len(best.paths):
+            best = finding
+    assert best is not None
+    return best
+
+
+def set_folders(place: Place, name: str) -> Iterator[Path]:
+    """Yield the folders of a place that are named as a data set is.
+
+    Raises:
+        DataError: A folder that the user named cannot be read.
+    """
+    return _folders(place, (name,))
+
+
+def _folders(place: Place, names: tuple[str, ...]) -> Iterator[Path]:
+    wanted = {_plain(name) for name in names}
     try:
         children = sorted(place.root.iterdir())
     except OSError as error:
@@ -111,7 +151,7 @@ def _folders(place: Place, name: str) -> Iterator[Path]:
             raise DataError(f"{place}: cannot be read ({error.strerror})") from error
         return
     for child in children:
-        if _plain(child.name) == _plain(name) and child.is_dir():
+        if _plain(child.name) in wanted and child.is_dir():
             yield child
 
 

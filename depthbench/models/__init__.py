@@ -14,18 +14,33 @@ from torch import nn
 
 from depthbench.errors import SuiteError
 from depthbench.grammar import FAMILY_OPTIONS
-from depthbench.models.backbone import Backbone
+from depthbench.models.backbone import Backbone, alike
 from depthbench.models.conv import ConvHead, ConvStem, FusedConvStage, conv_module
 from depthbench.models.fused import FusedNetwork
 from depthbench.models.imported import check_alike, check_shape, imported
 from depthbench.models.layouts import Family, parallel, sequential
 from depthbench.models.mlp import FusedMLPStage, MLPHead, MLPModule, MLPStem
 from depthbench.models.network import Network
+from depthbench.models.preact import PreactHead, PreactStem, preact_modules
+from depthbench.models.transformer import (
+    share_embedding,
+    transformer_head,
+    transformer_modules,
+    transformer_stem,
+)
 from depthbench.spec import Problem, Trial, Variant
 
 BACKBONES: dict[str, Backbone] = {
-    "mlp": Backbone(MLPStem, MLPModule, MLPHead, FusedMLPStage),
-    "conv": Backbone(ConvStem, conv_module, ConvHead, FusedConvStage),
+    "mlp": Backbone(MLPStem, alike(MLPModule), MLPHead, FusedMLPStage),
+    "conv": Backbone(ConvStem, alike(conv_module), ConvHead, FusedConvStage),
+    "preact": Backbone(PreactStem, preact_modules, PreactHead),
+    "transformer": Backbone(
+        transformer_stem,
+        transformer_modules,
+        transformer_head,
+        tie=share_embedding,
+        reads_tokens=True,
+    ),
 }
 
 FAMILIES: dict[str, Family] = {
@@ -35,8 +50,8 @@ FAMILIES: dict[str, Family] = {
         depth_meaning="residual modules, one after another",
         depth_examples=(
             "mlp, depth 8: 8 modules of two linear layers, 18 linear layers with stem and head",
-            "conv, depth 4: 4 convolutions after the stem's",
-            "conv, depth 1: one convolution after the stem's",
+            "preact, depth 18: 6 blocks in each of three stages, WRN-40",
+            "transformer, depth 12: 12 blocks of attention and feed-forward, as GPT-2's smallest",
         ),
         source='residual networks, "Identity Mappings in Deep Residual Networks" (1603.05027)',
     ),
@@ -53,12 +68,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "parallel_shallow": Family(
         layout=parallel,
-        formula="z_out = z_0 + s sum_i f_i(z_0); branches: k makes L/k stages of k modules",
+        formula="z_out = z_0 + s sum_i f_i(z_0); branches: k makes L/k stages of k modules; in "
+        "preact within each stage: z <- P(z) + s (f_1(z) + f_2(P(z)) + ...), P its projection",
         depth_meaning="all residual modules, beside and after one another",
         depth_examples=(
             "depth 8: 8 modules side by side, the weights and FLOPs of deep at depth 8",
             "depth 8, branches 4: 2 stages of 4 modules side by side",
-            "depth 8, branches 1: 8 stages of one module, the same as deep",
+            "preact, depth 18: 6 blocks side by side in each of three stages",
         ),
         source='"Make Deep Networks Shallow Again" (2309.08414)',
     ),
@@ -69,9 +85,9 @@ FAMILIES: dict[str, Family] = {
         depth_examples=(
             "mlp, depth 4: z + W2 act(W1 norm(z)) four times, 10 linear layers with stem and head",
             "conv, depth 4: four times 1x1 down, k x k, 1x1 up: 12 convolutions after the stem's",
-            "mlp, depth 1, bottleneck 0.25: one module with d_h = d / 4",
+            "transformer, depth 4: 4 blocks of attention and four narrow residual MLPs",
         ),
-        source='"Rethinking the Shape Convention of an MLP" (2510.01796)',
+        source='"Rethinking the Shape Convention of an MLP" (2510.01796); transformer: 2602.06471',
     ),
 }
 
@@ -79,22 +95,22 @@ FAMILIES: dict[str, Family] = {
 def build(variant: Variant, problem: Problem) -> nn.Module:
     """Build the network of a variant on the default device.
 
-    Linear layers and convolutions, weights and biases, start uniform in +-1/sqrt(fan_in), norms at
-    weight 1 and bias 0, learned scales at 1. Draws come from PyTorch's global generator in the
-    order stem, modules, head, whatever the layout and its execution; `execution: auto` is the loop.
+    Weights start as the backbone's own module says, norms at weight 1 and bias 0, learned scales
+    at 1. Draws come from PyTorch's global generator in the order stem, modules, head, whatever the
+    layout and its execution; `execution: auto` is the loop.
 
     Raises:
         SuiteError: The data do not fit the backbone, or a user's block does not.
     """
     backbone = _backbone(variant, problem)
     stem = backbone.stem(variant, problem)
-    blocks = [backbone.module(variant) for _ in range(variant.depth)]
+    blocks = list(backbone.modules(variant, problem))
     if ":" in variant.backbone:
         check_alike(variant.backbone, blocks)
     network = Network(
         stem,
         blocks,
-        backbone.head(variant, problem),
+        _head(backbone, variant, problem, stem),
         stages=FAMILIES[variant.family].layout(variant),
         scale=_scale(variant),
     )
@@ -142,11 +158,24 @@ def can_fuse(variant: Variant) -> bool:
 
 
 def _backbone(variant: Variant, problem: Problem) -> Backbone:
-    if ":" not in variant.backbone:
-        return BACKBONES[variant.backbone]
-    base = BACKBONES[variant.base or "mlp"]
+    is_imported = ":" in variant.backbone
+    base = BACKBONES[(variant.base or "mlp") if is_imported else variant.backbone]
+    if problem.vocabulary is not None and not base.reads_tokens:
+        raise SuiteError(
+            f"backbone {variant.backbone}: examples are text, sequences of tokens; use backbone: "
+            "transformer"
+        )
+    if not is_imported:
+        return base
     check_shape(base, variant, problem)
     return imported(base, variant)
+
+
+def _head(backbone: Backbone, variant: Variant, problem: Problem, stem: nn.Module) -> nn.Module:
+    head = backbone.head(variant, problem)
+    if backbone.tie is not None:
+        backbone.tie(stem, head)
+    return nn.Sequential(head, nn.Sigmoid()) if variant.output == "sigmoid" else head
 
 
 def _scale(variant: Variant) -> float | str:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from depthbench.errors import SuiteError
 from depthbench.models.activations import ACTIVATIONS
 from depthbench.models.fused import FusedStage
+from depthbench.models.images import image_shape
 from depthbench.models.norms import pixel_norm
 from depthbench.spec import Problem, Variant
 
@@ -102,7 +103,8 @@ class ConvHead(nn.Module):
         height, width = stream_size(variant, problem)
         num_features = variant.width * (height // 2) * (width // 2)
         self.output_shape = problem.output_shape
-        self.norm = pixel_norm(variant.norm, variant.width, variant.norm_affine)
+        norm = "none" if variant.head_norm is False else variant.norm
+        self.norm = pixel_norm(norm, variant.width, variant.norm_affine)
         self.linear = nn.Linear(num_features, prod(problem.output_shape), bool(variant.bias))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -166,12 +168,7 @@ def stream_size(variant: Variant, problem: Problem) -> tuple[int, int]:
     Raises:
         SuiteError: The examples are no images, or too small to be halved in stem and head.
     """
-    shape, stride = problem.input_shape, variant.stem_stride or 1
-    if len(shape) != 3:
-        raise SuiteError(
-            f"backbone {variant.backbone}: examples of shape {shape} are no images (C, H, W); "
-            "use backbone: mlp"
-        )
+    shape, stride = image_shape(variant, problem), variant.stem_stride or 1
     height, width = (((side - 1) // stride + 1) // 2 for side in shape[1:])
     if min(height, width) < 2:
         advice = "stem_stride: 1, larger images" if stride > 1 else "larger images"

@@ -1,90 +1,129 @@
 """Count weights and FLOPs of a variant: one counter for all families and backbones.
 
-The L modules of a network are alike and keep the shape of the stream, so one of them is counted
-for all, and the cost of counting does not grow with the depth.
+Modules that are alike are counted once, so the cost of counting does not grow with the depth: all
+modules of a backbone, or, where it has stages, of a stage but for its first, which may be unlike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from depthbench.grammar import BACKBONE_STAGES
 from depthbench.models import build
 from depthbench.models.network import Network
 from depthbench.spec import Cost, Problem, Variant
 
 
-class _Sizes(NamedTuple):
+class _Part(NamedTuple):
+    """Weights of a part of the network, and the FLOPs of its forward pass for one example."""
+
     total: int
     trainable: int
+    flops: int
 
 
 class _Parts(NamedTuple):
-    """Sizes of stem and head together and of one module, and the FLOPs of each in turn."""
+    """Stem and head together, each module of a network no deeper than need be, and the scales."""
 
-    ends: _Sizes
-    module: _Sizes
+    ends: _Part
+    modules: tuple[_Part, ...]
     num_scales: int
-    stem_flops: int
-    module_flops: int
-    head_flops: int
 
 
 def count(variant: Variant, problem: Problem) -> Cost:
     """Count the weights of a network and the FLOPs of its forward pass for one example.
 
-    A multiply-add is 2 FLOPs; matrix products and convolutions are counted, in evaluation mode.
-    Nothing is computed or allocated: shapes alone are followed, on PyTorch's meta device. Equal
-    modules are counted once.
+    A multiply-add is 2 FLOPs; matrix products, attention and convolutions are counted, in
+    evaluation mode. Attention is counted over all pairs of positions, causal or not. Nothing is
+    computed or allocated: shapes alone are followed, on PyTorch's meta device, so the counts are
+    the same on every machine.
 
     Raises:
         SuiteError: The data do not fit the backbone, or a user's block does not.
     """
+    num_stages = BACKBONE_STAGES.get(variant.backbone, 1)
+    depth = _counted_depth(variant.depth, num_stages)
     # Neither how modules execute nor `defaults` change what there is to count.
     branches = None if variant.branches is None else 1
-    one = replace(variant, depth=1, branches=branches, execution=None, defaults=())
-    parts, depth = _count_parts(one, problem), variant.depth
-    body = depth * (parts.module.total + parts.num_scales)
+    short = replace(variant, depth=depth, branches=branches, execution=None, defaults=())
+    parts = _count_parts(short, problem)
+    return _sum(parts, _times(variant.depth, depth, num_stages), variant.depth)
+
+
+def _counted_depth(depth: int, num_stages: int) -> int:
+    """Return the depth of the network that is counted for one of this depth."""
+    if num_stages == 1 or depth % num_stages:
+        return 1 if num_stages == 1 else depth  # what does not divide is refused when it is built
+    return min(depth, 2 * num_stages)
+
+
+def _times(depth: int, counted: int, num_stages: int) -> list[int]:
+    """Return how many modules of the network each counted one stands for."""
+    if counted == num_stages:
+        return [depth // num_stages] * num_stages
+    return [1, depth // num_stages - 1] * num_stages
+
+
+def _sum(parts: _Parts, times: list[int], depth: int) -> Cost:
+    weighted = list(zip(times, parts.modules, strict=True))
+    num_scales = depth if parts.num_scales else 0
+    body = sum(n * module.total for n, module in weighted) + num_scales
+    trainable = sum(n * module.trainable for n, module in weighted) + num_scales
     return Cost(
         total_params=parts.ends.total + body,
-        trainable_params=parts.ends.trainable + depth * (parts.module.trainable + parts.num_scales),
+        trainable_params=parts.ends.trainable + trainable,
         body_params=body,
-        forward_flops=parts.stem_flops + depth * parts.module_flops + parts.head_flops,
+        forward_flops=parts.ends.flops + sum(n * module.flops for n, module in weighted),
     )
 
 
 @lru_cache(maxsize=65536)
 def _count_parts(variant: Variant, problem: Problem) -> _Parts:
-    """Count the parts of a network with one module."""
+    """Count the parts of a network, each module by itself."""
     with torch.device("meta"):
         network = build(variant, problem)
     assert isinstance(network, Network)
-    return _Parts(
-        _sizes(nn.ModuleList([network.stem, network.head])),
-        _sizes(network.blocks),
-        0 if network.scales is None else network.scales.numel(),
-        *_forward_flops(network, problem),
-    )
-
-
-def _sizes(module: nn.Module) -> _Sizes:
-    weights = [(weight.numel(), weight.requires_grad) for weight in module.parameters()]
-    return _Sizes(sum(n for n, _ in weights), sum(n for n, is_trained in weights if is_trained))
-
-
-def _forward_flops(network: Network, problem: Problem) -> tuple[int, int, int]:
-    """Return the FLOPs of stem, module and head for one example."""
-    flops = []
-    z = torch.empty(1, *problem.input_shape, device="meta")
+    ends, blocks = _sizes(network.stem, network.head), [_sizes(block) for block in network.blocks]
+    _drop_batch_norms(network.eval())
     with torch.no_grad():
-        for part in (network.stem, network.blocks[0], network.head):
-            with FlopCounterMode(display=False) as counter:
-                z = part.eval()(z)
-            flops.append(int(counter.get_total_flops()))
-    stem, module, head = flops
-    return stem, module, head
+        (z, context), stem_flops = _counted(network.begin, _example(problem))
+        modules = []
+        for block, sizes in zip(network.blocks, blocks, strict=True):
+            z, flops = _counted(block, z, *context)
+            modules.append(_Part(*sizes, flops))
+        _, head_flops = _counted(network.head, z)
+    num_scales = 0 if network.scales is None else len(network.scales)
+    return _Parts(_Part(*ends, stem_flops + head_flops), tuple(modules), num_scales)
+
+
+def _drop_batch_norms(network: nn.Module) -> None:
+    """Take out what keeps every shape and has no FLOPs that are counted, but takes long on meta."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+
+
+def _counted(part: Callable[..., Any], *inputs: Tensor) -> tuple[Any, int]:
+    """Return what a part of a network gives, and the FLOPs it takes."""
+    with FlopCounterMode(display=False) as counter:
+        outputs = part(*inputs)
+    return outputs, int(counter.get_total_flops())
+
+
+def _sizes(*modules: nn.Module) -> tuple[int, int]:
+    """Return the number of weights of modules, and of those that are trained; shared ones once."""
+    weights = [(w.numel(), w.requires_grad) for w in nn.ModuleList(modules).parameters()]
+    return sum(n for n, _ in weights), sum(n for n, is_trained in weights if is_trained)
+
+
+def _example(problem: Problem) -> Tensor:
+    dtype = torch.float32 if problem.vocabulary is None else torch.int64
+    return torch.empty(1, *problem.input_shape, dtype=dtype, device="meta")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from depthbench.models.activations import ACTIVATIONS
-from depthbench.models.network import Network
+from depthbench.models.network import Context, Network
 from depthbench.spec import Variant
 
 
@@ -72,8 +72,8 @@ class FusedNetwork(Network):
         self.register_state_dict_post_hook(_split_state)
         self.register_load_state_dict_pre_hook(_join_state)
 
-    def advance(self, z: Tensor, stage: int) -> Tensor:
-        """Return the stream after one stage."""
+    def advance(self, z: Tensor, stage: int, context: Context = ()) -> Tensor:
+        """Return the stream after one stage; what can be fused reads no context."""
         if self.scales is None:
             return torch.add(z, self.blocks[stage](z, None), alpha=self.scale)
         start = self.starts[stage]

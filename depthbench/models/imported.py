@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from depthbench.errors import SuiteError
-from depthbench.models.backbone import Backbone
+from depthbench.models.backbone import Backbone, alike
 from depthbench.spec import Problem, Variant
 
 Factory = Callable[..., nn.Module]
@@ -46,7 +46,7 @@ def imported(base: Backbone, variant: Variant) -> Backbone:
         SuiteError: The module or the factory in it cannot be found or imported.
     """
     factory = load_factory(variant.backbone)
-    return replace(base, module=lambda v: _module(factory, v), fused=None)
+    return replace(base, modules=alike(lambda v: _module(factory, v)), fused=None)
 
 
 def load_factory(name: str) -> Factory:
@@ -86,9 +86,9 @@ def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
     Raises:
         SuiteError: It fails on the meta device, changes the shape, or the stream in place.
     """
-    backbone = imported(base, variant)
+    factory = load_factory(variant.backbone)
     with torch.device("meta"), torch.no_grad():
-        stem, module = backbone.stem(variant, problem), backbone.module(variant).eval()
+        stem, module = base.stem(variant, problem), _module(factory, variant).eval()
         z = stem(torch.empty(2, *problem.input_shape))
         version = z._version  # counts changes in place
         try:

@@ -44,7 +44,7 @@ class MLPModule(nn.Module):
     """Compute down(activation(up(norm(z)))), through a hidden layer wider or narrower than D.
 
     Shapes:
-        (B, D) -> (B, D)
+        (B, D) -> (B, D), or (B, T, D) -> (B, T, D) in a transformer
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -63,7 +63,7 @@ class MLPModule(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """Map the normalised stream to the outputs by one linear layer.
+    """Map the stream, normalised but for `head_norm: false`, to the outputs by a linear layer.
 
     Shapes:
         (B, D) -> (B, *output)
@@ -72,7 +72,8 @@ class MLPHead(nn.Module):
     def __init__(self, variant: Variant, problem: Problem) -> None:
         super().__init__()
         self.output_shape = problem.output_shape
-        self.norm = feature_norm(variant.norm, variant.width, variant.norm_affine)
+        norm = "none" if variant.head_norm is False else variant.norm
+        self.norm = feature_norm(norm, variant.width, variant.norm_affine)
         self.linear = nn.Linear(variant.width, prod(problem.output_shape), bool(variant.bias))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Normalisation by the word a suite uses, for streams of features and for streams of images.
 
-layer and rms normalise over the features of each position: the last axis of a stream (B, D), the
-channels of each pixel of a stream (B, D, H, W). batch normalises each feature over the batch (and
-the pixels). Weights start at 1 and biases at 0; eps is 1e-5 everywhere.
+layer and rms normalise over the features of each position: the last axis of a stream (B, D) or
+(B, T, D), the channels of each pixel of a stream (B, D, H, W). batch normalises each feature over
+the batch (and the positions). Weights start at 1 and biases at 0; eps is 1e-5 everywhere.
 """
 
 from __future__ import annotations
@@ -41,6 +41,18 @@ class RMSNorm(nn.RMSNorm):
         return super().forward(z if self.weight is None else z.to(self.weight.dtype))
 
 
+class FeatureBatchNorm(nn.BatchNorm1d):
+    """Normalise each feature over the batch and, where there are any, the positions.
+
+    Shapes:
+        (B, D) -> (B, D) or (B, T, D) -> (B, T, D)
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the stream with every feature normalised."""
+        return super().forward(z if z.ndim == 2 else z.flatten(0, 1)).view_as(z)
+
+
 class PixelRMSNorm(RMSNorm):
     """Divide the channels of each pixel by their root mean square.
 
@@ -57,7 +69,7 @@ class PixelRMSNorm(RMSNorm):
 _FEATURE_NORMS: dict[str, Any] = {
     "layer": lambda width, affine: nn.LayerNorm(width, EPS, affine),
     "rms": lambda width, affine: RMSNorm(width, EPS, affine),
-    "batch": lambda width, affine: nn.BatchNorm1d(width, EPS, affine=affine),
+    "batch": lambda width, affine: FeatureBatchNorm(width, EPS, affine=affine),
 }
 _PIXEL_NORMS: dict[str, Any] = {
     "layer": lambda width, affine: PixelLayerNorm(width, EPS, affine),
@@ -67,7 +79,7 @@ _PIXEL_NORMS: dict[str, Any] = {
 
 
 def feature_norm(kind: str | None, width: int, affine: bool | None) -> nn.Module:
-    """Return the norm of a stream (B, D); `none` is the identity and has no weights."""
+    """Return the norm of a stream (B, D) or (B, T, D); `none` is the identity, without weights."""
     return _norm(_FEATURE_NORMS, kind, width, affine)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from depthbench.grammar import TimingSettings, TrainSettings
+from depthbench.grammar import TaskSettings, TimingSettings, TrainSettings
 from depthbench.spec import Problem, Trial, Variant, variant_id
 
 # The training settings that change the work of a step; rates, decay and schedules do not.
@@ -29,7 +29,7 @@ class Cell:
     variant: Variant
     problem: Problem
     dataset: str
-    task: str
+    task: TaskSettings
     train: TrainSettings
     phase: str
     batch_size: int
@@ -43,7 +43,7 @@ class Cell:
         return {
             "cell_id": self.cell_id,
             "dataset": self.dataset,
-            "task": self.task,
+            "task": self.task.name,
             "optimizer": self.train.optimizer if self.phase == "train_step" else None,
             "phase": self.phase,
             "batch_size": self.batch_size,
@@ -57,11 +57,12 @@ class Cell:
 
         A setting that a later version adds leaves the ids of old cells as they are.
         """
+        options = self.task.model_dump(exclude={"name"}, exclude_defaults=True, mode="json")
         identity: dict[str, Any] = {
             "variant": variant_id(self.variant),
             "problem": [self.problem.input_shape, self.problem.output_shape],
             "dataset": self.dataset,
-            "task": self.task,
+            "task": {self.task.name: options} if options else self.task.name,
             "phase": self.phase,
             "batch_size": self.batch_size,
         }
@@ -95,7 +96,7 @@ def cells_of(trials: Sequence[Trial], timing: TimingSettings) -> Iterator[tuple[
     seen_cells: set[str] = set()
     for trial in trials:
         steps = tuple(getattr(trial.train, name) for name in _STEP_SETTINGS)
-        work = (trial.variant_id, trial.problem, trial.dataset, trial.task, steps)
+        work = (trial.variant_id, trial.problem, trial.dataset, trial.task_settings, steps)
         if work in seen_works:  # another seed or learning rate: not worth a hash for each cell
             continue
         seen_works.add(work)
@@ -107,7 +108,7 @@ def cells_of(trials: Sequence[Trial], timing: TimingSettings) -> Iterator[tuple[
 
 
 def _cell(trial: Trial, axis: tuple[Any, ...]) -> Cell:
-    settings = (trial.variant, trial.problem, trial.dataset, trial.task, trial.train)
+    settings = (trial.variant, trial.problem, trial.dataset, trial.task_settings, trial.train)
     cell = Cell("", *settings, *axis)
     canonical = json.dumps(cell.identity(), sort_keys=True, separators=(",", ":"))
     return replace(cell, cell_id=hashlib.sha256(canonical.encode()).hexdigest()[:16])

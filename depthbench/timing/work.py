@@ -16,6 +16,7 @@ from depthbench.timing.cells import Cell
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
+from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads
 
 Builder = Callable[[Variant, Problem], nn.Module]
@@ -33,7 +34,7 @@ def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[
 
     The network is as initialised. `inference` is one forward pass in eval and inference mode; in
     bf16 weights and inputs are bfloat16, as they would be in use. `train_step` is what the
-    training loop does with a batch: gradients to None, forward, cross-entropy, backward, the
+    training loop does with a batch: gradients to None, forward, loss, backward, the
     optimizer's step; in bf16 under autocast, weights float32. Inputs are fixed, drawn once.
     Threads, random numbers and Python's garbage collector are as before afterwards.
 
@@ -58,26 +59,29 @@ def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[
         else:
             dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
             stack.enter_context(torch.inference_mode())
-            yield partial(network.eval().to(dtype), inputs.to(dtype))
+            inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs  # tokens stay
+            yield partial(network.eval().to(dtype), inputs)
 
 
 def _train_step(cell: Cell, network: nn.Module, inputs: Tensor, targets: Tensor) -> Work:
     optimizer = build_optimizer(network.train(), cell.train)
-    return partial(build_step(network, optimizer, cell.train, cell.precision), inputs, targets)
+    return partial(
+        build_step(network, optimizer, cell.train, cell.precision, _task(cell)), inputs, targets
+    )
 
 
 def _synthetic_batch(cell: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(_SEED)
-    shape = (cell.batch_size, *cell.problem.input_shape)
-    inputs = torch.randn(shape, generator=generator)  # (B, C, H, W)
-    num_classes = cell.problem.output_shape[0]
-    targets = torch.randint(num_classes, (cell.batch_size,), generator=generator)  # (B,)
+    inputs, targets = _task(cell).synthetic_batch(cell.problem, cell.batch_size, generator)
     return inputs.to(device), targets.to(device)
+
+
+def _task(cell: Cell) -> Task:
+    return task_of(cell.task)
 
 
 def _check(cell: Cell) -> None:
     allowed = {
-        "task": ("classify",),
         "phase": _PHASES,
         "precision": _PRECISIONS,
         "mode": ("eager",),

@@ -13,8 +13,9 @@ from depthbench.grammar import DURATIONS, TrainSettings
 class Horizon:
     """State when a training ends.
 
-    `num_examples` is set where the duration counts examples (epochs, examples): the last batch is
-    cut so that exactly so many are seen. `num_steps` is None only for a duration in seconds.
+    `num_examples` is set where the duration counts examples (epochs, examples, tokens): the last
+    batch is cut so that exactly so many are seen. `num_steps` is None only for a duration in
+    seconds.
     """
 
     unit: str
@@ -23,6 +24,7 @@ class Horizon:
     batch_size: int
     num_examples: int | None
     num_steps: int | None
+    example_tokens: int | None = None
 
     def progress(self, step: int, elapsed_seconds: float) -> float:
         """Return the share of the training that is done, from 0 to 1."""
@@ -34,6 +36,8 @@ class Horizon:
         """Return how far along training is, in the duration's unit."""
         if self.unit == "epochs":
             return examples / self.epoch_examples
+        if self.unit == "tokens":
+            return examples * (self.example_tokens or 1)
         return {"steps": step, "examples": examples, "seconds": elapsed_seconds}[self.unit]
 
     def num_evaluations(
@@ -57,12 +61,15 @@ class Horizon:
         )
 
 
-def horizon_of(settings: TrainSettings, epoch_examples: int) -> Horizon:
+def horizon_of(
+    settings: TrainSettings, epoch_examples: int, example_tokens: int | None = None
+) -> Horizon:
     """Resolve the one duration of a training against the size of its training set.
 
     Args:
         settings: the training settings, with exactly one duration.
         epoch_examples: examples in the training set.
+        example_tokens: tokens of an example, None where examples are no text.
 
     Raises:
         TrialError: no duration or several, or tokens for a set of examples.
@@ -73,21 +80,24 @@ def horizon_of(settings: TrainSettings, epoch_examples: int) -> Horizon:
         found = ", ".join(given) or "none"
         raise TrialError(f"train: exactly one duration of {', '.join(DURATIONS)}; found {found}")
     unit, amount = next(iter(given.items()))
-    if unit == "tokens":
+    if unit == "tokens" and example_tokens is None:
         raise TrialError(
             "train: tokens is a duration of text; found a set of labelled examples; "
             "use steps, epochs, examples or seconds"
         )
-    num_examples = _examples_of(unit, amount, epoch_examples)
+    num_examples = _examples_of(unit, amount, epoch_examples, example_tokens or 1)
     num_steps = int(amount) if unit == "steps" else None
     if num_examples is not None:
         num_steps = _steps_of(num_examples, epoch_examples, settings.batch_size)
-    return Horizon(unit, amount, epoch_examples, settings.batch_size, num_examples, num_steps)
+    sizes = (epoch_examples, settings.batch_size, num_examples, num_steps, example_tokens)
+    return Horizon(unit, amount, *sizes)
 
 
-def _examples_of(unit: str, amount: float, epoch_examples: int) -> int | None:
+def _examples_of(unit: str, amount: float, epoch_examples: int, example_tokens: int) -> int | None:
     if unit == "epochs":
         return max(1, round(amount * epoch_examples))
+    if unit == "tokens":
+        return max(1, round(amount / example_tokens))  # whole windows
     return int(amount) if unit == "examples" else None
 
 

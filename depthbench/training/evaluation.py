@@ -1,4 +1,4 @@
-"""Loss and accuracy over a whole split."""
+"""A task's metrics over a whole split."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from depthbench.training.arithmetic import exact_arithmetic, forward_in
+from depthbench.training.tasks import Task
+from depthbench.training.tasks.classify import Classify
 from depthbench.training.tensors import Tensors
 
 # Constant, so that a number does not depend on the batch size a trial trains with.
@@ -19,36 +20,33 @@ EVALUATION_BATCH_SIZE = 512
 def evaluate(
     model: nn.Module,
     tensors: Tensors,
-    batch_size: int = EVALUATION_BATCH_SIZE,
+    batch_size: int | None = None,
     precision: str = "fp32",
+    task: Task | None = None,
 ) -> dict[str, float]:
-    """Return the mean loss (nats) and the accuracy (fraction) over all examples of a split.
+    """Return a task's metrics over all examples of a split, whatever the batches.
 
-    The means are over examples, whatever the batches, without label smoothing. The network runs
-    in eval mode; losses are float32, their sum is float64.
+    The network runs in eval mode, without label smoothing; losses are float32, sums float64.
 
     Args:
         model: the network, on the device of the tensors; its mode is restored.
         tensors: the split.
-        batch_size: examples a forward pass.
+        batch_size: examples a forward pass (default: as the task has it, else 512).
         precision: fp32 or bf16, of the forward pass.
+        task: what is measured (default: classify, loss and accuracy).
     """
-    device = tensors.inputs.device
+    task = task or Classify()
+    batch_size = batch_size or tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
     forward = forward_in(model, precision)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    num_right = torch.zeros((), dtype=torch.int64, device=device)
-    exact = exact_arithmetic(device, is_deterministic=True)
+    totals: dict[str, Tensor] = {}
+    exact = exact_arithmetic(tensors.inputs.device, is_deterministic=True)
     with eval_mode(model), torch.inference_mode(), exact:
         for start in range(0, len(tensors), batch_size):
-            targets = tensors.targets[start : start + batch_size]  # (B,)
-            logits = forward(tensors.inputs[start : start + batch_size]).float()  # (B, K)
-            losses = F.cross_entropy(logits, targets, reduction="none")  # (B,)
-            loss_sum += losses.double().sum()
-            num_right += (logits.argmax(dim=1) == targets).sum()
-    return {
-        "loss": loss_sum.item() / len(tensors),
-        "accuracy": num_right.item() / len(tensors),
-    }
+            targets = tensors.targets[start : start + batch_size]  # (B, ...)
+            outputs = forward(tensors.inputs[start : start + batch_size]).float()  # (B, ...)
+            for name, value in task.sums(outputs, targets).items():
+                totals[name] = totals[name] + value if name in totals else value
+    return task.metrics({name: value.item() for name, value in totals.items()})
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from torch import nn
 
 from depthbench.grammar import TrainSettings
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
+from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches, check_batches, stream_seed
+from depthbench.training.checkpoints import Checkpoint
 from depthbench.training.curves import Evaluation, RunningLoss
 from depthbench.training.durations import horizon_of
 from depthbench.training.evaluation import evaluate
@@ -20,6 +22,8 @@ from depthbench.training.optimizers import build_optimizer, set_learning_rate
 from depthbench.training.schedules import LearningRate
 from depthbench.training.step import build_step
 from depthbench.training.stopwatch import Stopwatch
+from depthbench.training.tasks import Task
+from depthbench.training.tasks.classify import Classify
 from depthbench.training.tensors import PreparedData
 
 # Reading a loss waits for the device, so one that is not finite is looked for this often.
@@ -31,8 +35,8 @@ class TrainingResult:
     """State what a training came to.
 
     `train_seconds` leaves validation out. `curve` has rows of curves.parquet without the trial.
-    `metrics` has train and val loss and accuracy over the whole splits at the end, by the names of
-    their columns in trials.parquet; it is empty where training diverged.
+    `metrics` has the task's train and val metrics over the whole splits at the end, by the names
+    of their columns in trials.parquet; it is empty where training diverged.
     """
 
     status: Literal["ok", "diverged"]
@@ -44,12 +48,13 @@ class TrainingResult:
     metrics: dict[str, float]
 
 
-def train(
+def train(  # noqa: PLR0913 - the last three are for tests and notebooks
     model: nn.Module,
     data: PreparedData,
     settings: TrainSettings,
     seed: int,
     *,
+    task: Task | None = None,
     clock: Callable[[], float] = time.perf_counter,
     on_evaluation: Callable[[Evaluation], None] | None = None,
 ) -> TrainingResult:
@@ -65,6 +70,7 @@ def train(
         data: the splits; the test split is not read.
         settings: the optimisation, with exactly one duration.
         seed: the trial's seed.
+        task: what is learned (default: classify).
         clock: returns seconds, for `train_seconds` and for a duration in seconds.
         on_evaluation: called at each validation; its time is not counted.
 
@@ -74,21 +80,25 @@ def train(
     Raises:
         TrialError: settings that this network cannot be trained with on this data.
     """
+    task = task or Classify()
     device = data.train.inputs.device
-    horizon = horizon_of(settings, len(data.train))
+    horizon = horizon_of(settings, len(data.train), data.example_tokens)
     check_batches(model, horizon)
     optimizer = build_optimizer(model, settings)
     learning_rate = LearningRate(settings, horizon)
-    take_step = build_step(model, optimizer, settings, settings.precision)
+    augment = augmentation_of(settings.augment, tuple(data.train.inputs.shape[1:]))
+    take_step = build_step(model, optimizer, settings, settings.precision, task)
     losses = RunningLoss(device)
+    checkpoint = Checkpoint(settings.checkpoint)
     evaluations: list[Evaluation] = []
     step = examples = num_due = 0
     elapsed, has_diverged = 0.0, False
 
     def observe() -> None:
         progress, epoch = horizon.progress(step, elapsed), examples / len(data.train)
-        validation = evaluate(model, data.validation, precision=settings.precision)
+        validation = evaluate(model, data.validation, precision=settings.precision, task=task)
         evaluations.append(Evaluation(step, epoch, progress, losses.take_mean(), validation))
+        checkpoint.consider(evaluations[-1], model)
         if on_evaluation is not None:
             on_evaluation(evaluations[-1])
 
@@ -104,7 +114,7 @@ def train(
             if horizon.progress(step, elapsed) >= 1.0:
                 break
             set_learning_rate(optimizer, learning_rate.at(step, examples, elapsed))
-            losses.add(take_step(inputs, targets), len(targets))
+            losses.add(take_step(*task.training_batch(augment(inputs), targets)), len(targets))
             step += 1
             examples += len(targets)
             due = horizon.num_evaluations(step, examples, elapsed, settings.evaluations)
@@ -120,7 +130,10 @@ def train(
         has_diverged = has_diverged or not losses.is_finite()
         if not has_diverged and (not evaluations or evaluations[-1].step < step):
             observe()
-        metrics = {} if has_diverged else _final_metrics(model, data, settings, evaluations[-1])
+        metrics: dict[str, float] = {}
+        if not has_diverged:
+            final = checkpoint.restore(model)
+            metrics = _final_metrics(model, data, settings, task, final)
 
     error = _why_diverged(metrics, settings, step)
     return TrainingResult(
@@ -135,11 +148,16 @@ def train(
 
 
 def _final_metrics(
-    model: nn.Module, data: PreparedData, settings: TrainSettings, last: Evaluation
+    model: nn.Module,
+    data: PreparedData,
+    settings: TrainSettings,
+    task: Task,
+    final: Evaluation,
 ) -> dict[str, float]:
-    training = evaluate(model, data.train, precision=settings.precision)
+    examples = data.train if data.evaluated_train is None else data.evaluated_train()
+    training = evaluate(model, examples, precision=settings.precision, task=task)
     named = {f"train_{metric}": value for metric, value in training.items()}
-    return named | {f"val_{metric}": value for metric, value in last.validation.items()}
+    return named | {f"val_{metric}": value for metric, value in final.validation.items()}
 
 
 def _why_diverged(metrics: dict[str, float], settings: TrainSettings, step: int) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,13 +62,17 @@ class ImageDataset(Protocol):
 class Tensors:
     """Hold one split on the device.
 
+    `evaluation_batch_size` is how many examples an evaluation takes at a time, where the task
+    knows better than the evaluation's own constant.
+
     Shapes:
-        inputs: (N, C, H, W) float32, standardised.
-        targets: (N,) int64.
+        inputs: (N, C, H, W) float32, standardised; or as the task has them.
+        targets: (N,) int64; or as the task has them.
     """
 
     inputs: Tensor
     targets: Tensor
+    evaluation_batch_size: int | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -78,6 +83,9 @@ class PreparedData:
     """Hold the three splits of a data set on the device, and how they were standardised.
 
     `digest`, `is_official` and `is_complete` are the data set's own words about itself.
+    `evaluated_train` gives the training split as metrics are measured on it, where a task draws
+    batches from another form of it; None where `train` is that. `columns` are values of a trial's
+    row that the task knows of its data, and `example_tokens` the tokens of an example of text.
     """
 
     train: Tensors
@@ -88,6 +96,9 @@ class PreparedData:
     digest: str
     is_official: bool
     is_complete: bool
+    evaluated_train: Callable[[], Tensors] | None = None
+    columns: Mapping[str, int] = field(default_factory=dict)
+    example_tokens: int | None = None
 
 
 def prepare(dataset: ImageDataset, device: torch.device | str) -> PreparedData:
