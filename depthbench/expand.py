@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from tokenize import TokenError
 
 from depthbench.data import problem_of
 from depthbench.document import Location
@@ -28,7 +29,7 @@ from depthbench.variants import resolve_variant
 # What pandas raises for an expression it cannot read or evaluate.
 _QUERY_ERRORS: tuple[type[Exception], ...] = (
     *(SyntaxError, NameError, LookupError, TypeError, ValueError, AttributeError),
-    *(NotImplementedError, ArithmeticError, AssertionError, RecursionError),
+    *(NotImplementedError, ArithmeticError, AssertionError, RecursionError, TokenError),
 )
 
 
