@@ -95,6 +95,7 @@ def test_floats_outside_0_to_1_are_refused(name):
 
 
 def test_noise_has_the_deviation_asked_for_and_is_clamped():
+    torch.manual_seed(0)
     grey = torch.full((200, 1, 16, 16), 0.5)
     noisy, target = task_named("denoise", noise=0.1).training_batch(grey, grey)
     assert target is grey
