@@ -103,7 +103,7 @@ def grid_of(model: type[BaseModel], name: str, **more: Any) -> Any:
         axis: Any = Annotated[tuple[item, ...], *marks]
         default: Any = ... if field.is_required() else None
         info = Field(default, alias=field.alias, description=field.description)
-        axes[key] = (axis if default is ... else axis | None, info)
+        axes[key] = (axis, info)
     config = ConfigDict(**model.model_config)
     return create_model(name, __config__=config, __doc__=model.__doc__, **axes, **more)
 

@@ -102,16 +102,16 @@ def run(
     """Train, time and record every trial of a suite; finish what a former run left."""
     if dry_run:
         return plan(suite, overrides, only, format)
+    from depthbench.expand import load_to_expand
     from depthbench.progress import progress_for
     from depthbench.report.render import render_run_summary
     from depthbench.run import run_suite
-    from depthbench.suite import load_suite
 
     if (workers or 1) > 1:
         _complain(f"--workers {workers}: the {executor} executor runs one trial at a time")
         raise typer.Exit(2)
     summary = run_suite(
-        load_suite(suite, overrides or ()),
+        load_to_expand(suite, overrides or ()),
         out=out,
         run=run_name,
         executor=executor,
@@ -134,11 +134,10 @@ def plan(
     format: As = Format.terminal,
 ) -> None:
     """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data."""
-    from depthbench.expand import expand, select
+    from depthbench.expand import expand, load_to_expand, select
     from depthbench.plan import describe_plan, render_plan
-    from depthbench.suite import load_suite
 
-    loaded = load_suite(suite, overrides or ())
+    loaded = load_to_expand(suite, overrides or ())
     trials = expand(loaded)
     trials = select(trials, only) if only else trials
     _print(render_plan(describe_plan(loaded, trials), format.value))
@@ -222,7 +221,7 @@ def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     import json
 
-    from depthbench.suite import json_schema
+    from depthbench.sections import json_schema
 
     _print(json.dumps(json_schema(), indent=2))
 

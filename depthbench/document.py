@@ -51,20 +51,7 @@ class Document:
         Validation sees a list of one where one value was written, a mapping with a name where a
         bare name was, and the types it tried; those steps are left out.
         """
-        found: Location = ()
-        value = self.value
-        for part in path:
-            if isinstance(part, int) and not isinstance(value, list):
-                if part == 0:
-                    continue
-                break
-            if (*found, part) not in self.value_marks:
-                if isinstance(value, list):
-                    continue  # the name of a type among several that were tried
-                break
-            found = (*found, part)
-            value = value[part]
-        return found
+        return written(self.value, path)
 
     def at(self, path: Location) -> Any:
         """Return the value written at a path of this document."""
@@ -72,6 +59,20 @@ class Document:
         for part in path:
             value = value[part]
         return value
+
+
+def written(value: Any, path: Location) -> Location:
+    """Return the part of a validation's path that is written in a value."""
+    found: Location = ()
+    for part in path:
+        is_key = isinstance(value, dict) and part in value
+        if is_key or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+            found = (*found, part)
+        elif part != 0 and not isinstance(value, list):
+            break
+        # Else it is a list of one, or the name of a type among several that were tried.
+    return found
 
 
 def read_text(path: Path) -> str:
@@ -175,9 +176,13 @@ class _Walker:
             return self.scalar(node, kind, path)
         if kind == "timestamp":
             return self.note(node, path, f"{node.value} is a date in YAML; put it in quotes")
-        return self.note(node, path, f"the tag {tag!r} has no meaning in a suite; remove it")
+        return self.note(
+            node, path, f"the tag {tag!r} has no meaning in a suite; write the value without it"
+        )
 
     def scalar(self, node: Any, kind: str, path: Location) -> Any:
+        if kind == "null" and not node.value:
+            return self.note(node, path, "nothing is written here; give a value, or leave it out")
         try:
             return self.constructor.construct_object(node)
         except (ValueError, OverflowError, TypeError, LookupError):

@@ -6,6 +6,8 @@ only place that catches `DepthbenchError`; a defect of depthbench itself is neve
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class DepthbenchError(Exception):
     """State what a user can mend; the command line prints it without a traceback, exit 2."""
@@ -14,7 +16,14 @@ class DepthbenchError(Exception):
 
 
 class SuiteError(DepthbenchError):
-    """Report every mistake of a suite, one a line, each with file:line:column."""
+    """Report every mistake of a suite, one a line, each with file:line:column.
+
+    `remainder` is what stands of the suite without them, if anything: more may be wrong there.
+    """
+
+    def __init__(self, message: str, remainder: Any = None) -> None:
+        super().__init__(message)
+        self.remainder = remainder
 
 
 class MatchError(SuiteError):

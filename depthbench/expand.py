@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import ast
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from pathlib import Path
 from tokenize import TokenError
+from typing import TYPE_CHECKING, TypeGuard
 
 from depthbench.data import problem_of
 from depthbench.document import Location
@@ -21,16 +24,24 @@ from depthbench.grammar import (
     default_weight_decay,
 )
 from depthbench.matching import solve_width
+from depthbench.mistakes import nearest
 from depthbench.models.count import count
 from depthbench.spec import BudgetShare, Problem, Trial, Variant, trial_ids, variant_id
-from depthbench.suite import Suite, VariantEntry
+from depthbench.suite import Suite, VariantEntry, load_suite
 from depthbench.variants import resolve_variant
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # What pandas raises for an expression it cannot read or evaluate.
 _QUERY_ERRORS: tuple[type[Exception], ...] = (
     *(SyntaxError, NameError, LookupError, TypeError, ValueError, AttributeError),
     *(NotImplementedError, ArithmeticError, AssertionError, RecursionError, TokenError),
 )
+
+# Columns that most people choose trials by, and how many values of one a message lists.
+_COMMON_COLUMNS = ("family", "backbone", "depth", "width", "dataset", "task", "lr", "seed")
+_MAX_VALUES = 12
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,24 @@ def expand(suite: Suite) -> tuple[Trial, ...]:
     if reasons:
         raise SuiteError("\n".join(reasons))
     return tuple(trials.values())
+
+
+def load_to_expand(path: str | Path, overrides: Sequence[str] = ()) -> Suite:
+    """Return the suite in a file; of one with mistakes, find those of its sizes too.
+
+    Raises:
+        SuiteError: lists every mistake, and every width that cannot be solved in what is left.
+    """
+    try:
+        return load_suite(path, overrides)
+    except SuiteError as error:
+        mistakes = [str(error)]
+        try:
+            if error.remainder is not None:
+                expand(error.remainder)
+        except SuiteError as more:
+            mistakes.append(str(more))
+        raise SuiteError("\n".join(mistakes)) from None
 
 
 def _check_same_data(known: Trial | None, again: Trial) -> None:
@@ -200,14 +229,49 @@ def select(trials: Iterable[Trial], expression: str) -> tuple[Trial, ...]:
 
     trials = tuple(trials)
     frame = pd.DataFrame([trial.describe() for trial in trials])
+    names = _names_in(expression)
+    unknown = [name for name in names if name not in frame.columns]
+    if unknown:
+        hint = nearest(unknown[0], frame.columns)
+        known = "" if hint else f"; such as {', '.join(_COMMON_COLUMNS)}"
+        raise SuiteError(f"--only {expression}: no column is named {unknown[0]!r}{hint}{known}")
     try:
         mask = frame.eval(expression, engine="python")
         if not isinstance(mask, pd.Series) or not pd.api.types.is_bool_dtype(mask):
-            raise TypeError("it is no condition, such as depth > 4")
+            raise TypeError("it is a value, not a condition")
         chosen = frame.index[mask]
     except _QUERY_ERRORS as error:
-        names = ", ".join(sorted(frame.columns))
-        raise SuiteError(f"--only {expression}: {error}; the columns are: {names}") from None
+        is_syntax = isinstance(error, (SyntaxError, TokenError))
+        reason = "it is no expression" if is_syntax else (str(error).splitlines() or ["error"])[0]
+        raise SuiteError(
+            f"--only {expression}: cannot be read: {reason}; write a condition, such as "
+            "\"family == 'deep' and depth > 4\""
+        ) from None
     if not len(chosen):
-        raise SuiteError(f"--only {expression}: chooses none of the {len(trials):,} trials")
+        present = "; ".join(_values_of(frame, name) for name in names)
+        raise SuiteError(
+            f"--only {expression}: chooses none of the {len(trials):,} trials; {present}"
+        )
     return tuple(trials[index] for index in chosen)
+
+
+def _names_in(expression: str) -> list[str]:
+    """Return the names an expression uses, as far as it can be read."""
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return []
+    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_name(n.func)}
+    return [name for name in dict.fromkeys(found) if name not in called]
+
+
+def _is_name(node: ast.expr) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
+
+
+def _values_of(frame: DataFrame, name: str) -> str:
+    """Return which values a column has: depth is 2, 4, 8."""
+    values = sorted(dict.fromkeys(frame[name].dropna().astype(str)), key=lambda v: (len(v), v))
+    shown = ", ".join(values[:_MAX_VALUES]) + (", ..." if len(values) > _MAX_VALUES else "")
+    return f"{name} is {shown or 'not set'}"

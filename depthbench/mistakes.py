@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from depthbench.document import Document, Location
@@ -39,25 +39,37 @@ class Mistake:
     """One thing wrong in a suite; `text` starts with where it stands."""
 
     line: int
+    column: int
     text: str
+    path: Location = field(default=(), compare=False)
+
+
+def located(text: str, where: str, path: Location) -> Mistake:
+    """Return a mistake at a place such as s.yaml:3:5; places without a line come first."""
+    *_, line, column = ["", "", *where.rsplit(":", 2)]
+    is_line = line.isdigit() and column.isdigit()
+    return Mistake(int(line) if is_line else 0, int(column) if is_line else 0, text, path)
 
 
 def mistake(document: Document, path: Location, message: str, *, is_key: bool = False) -> Mistake:
     """Return a mistake at a path of the document, in words."""
     where = document.where(path, is_key=is_key)
-    parts = where.rsplit(":", 2)
-    line = int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
-    return Mistake(line, f"{where}: {message}")
+    return located(f"{where}: {message}", where, path)
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str:
     """Return '; did you mean ...?' for the nearest allowed word, or nothing."""
-    choices = list(allowed)
+    match = nearest_word(word, allowed)
+    return f"; did you mean {match!r}?" if match else ""
+
+
+def nearest_word(word: object, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word that a misspelt one is likeliest to be, if any is likely."""
     if not isinstance(word, str):
-        return ""
+        return None
     spelled = word.strip().lower().replace("-", "_").replace(" ", "_")
-    match = difflib.get_close_matches(spelled, choices, n=1, cutoff=0.6)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    match = difflib.get_close_matches(spelled, list(allowed), n=1, cutoff=0.6)
+    return match[0] if match else None
 
 
 def show(value: Any) -> str:
@@ -128,6 +140,9 @@ def _sentence(
     if first["type"] == "extra_forbidden":
         return _unknown_key(path, keys_at)
     missing = [str(e["loc"][-1]) for e in errors if e["type"] == "missing"]
+    if missing and isinstance(first["loc"][-1], int):
+        owner = path[: 1 + max(i for i, part in enumerate(path) if isinstance(part, str))]
+        return f"{dotted(owner)} lacks {len(missing)} of its values"
     if missing:
         return f"{dotted(path)} needs {' and '.join(missing)}"
     value = document.at(path)
@@ -138,16 +153,21 @@ def _sentence(
         phrase = _allowed(error)
         if phrase not in allowed:
             allowed.append(phrase)
-    hint = nearest(value, _literal_words(errors))
+    hint = nearest(value, literal_words(errors))
     return f"{dotted(path)} is {show(value)}; allowed: {', or '.join(allowed)}{hint}"
 
 
 def _unknown_key(path: Location, keys_at: Mapping[str, tuple[str, ...]]) -> str:
-    section = next((str(p) for p in reversed(path[:-1]) if isinstance(p, str)), "")
-    allowed = keys_at.get(section, ())
+    allowed = known_keys(path, keys_at)
     place = dotted(path[:-1])
     known = f"; {place} knows: {', '.join(allowed)}" if allowed else ""
     return f"unknown key {str(path[-1])!r} in {place}{nearest(path[-1], allowed) or known}"
+
+
+def known_keys(path: Location, keys_at: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the keys that the mapping around a key knows."""
+    section = next((str(part) for part in reversed(path[:-1]) if isinstance(part, str)), "")
+    return keys_at.get(section, ())
 
 
 def _allowed(error: Mapping[str, Any]) -> str:
@@ -159,7 +179,8 @@ def _allowed(error: Mapping[str, Any]) -> str:
     return template.format(**error.get("ctx", {}))
 
 
-def _literal_words(errors: list[Mapping[str, Any]]) -> list[str]:
+def literal_words(errors: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the words that validation would have accepted, if it was words it wanted."""
     words: list[str] = []
     for error in errors:
         if error["type"] == "literal_error":

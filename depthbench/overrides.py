@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
 
     Args:
         document: a parsed suite.
-        overrides: `key=value`; the key is dotted (train.lr, variants.0.width), the value YAML.
+        overrides: `key=value`; the key is dotted (train.lr, variants[0].width), the value YAML.
 
     Raises:
         SuiteError: an override is no key=value, or its key leads through a plain value.
@@ -31,7 +32,9 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
         if not equals or not key.strip():
             raise SuiteError(f"--set {text}: write key=value, such as --set train.lr=0.01")
         path = _path(key)
-        inserted = parse(written, source) if written.strip() else Document(None, source)
+        if not written.strip():
+            raise SuiteError(f"{source}=: nothing is written after the =; give a value")
+        inserted = parse(written, source)
         path = _insert(value, path, inserted.value, source)
         for marks in (value_marks, key_marks, mistakes):
             for old in [p for p in marks if p[: len(path)] == path]:
@@ -42,7 +45,8 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
 
 
 def _path(key: str) -> Location:
-    parts = key.strip().split(".")
+    # variants[0].width, as mistakes name it, is variants.0.width.
+    parts = re.sub(r"\[(\d+)\]", r".\1", key.strip()).split(".")
     return tuple(int(part) if part.isdigit() else part for part in parts)
 
 

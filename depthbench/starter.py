@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from depthbench.errors import SuiteError
-from depthbench.suite import json_schema
+from depthbench.sections import json_schema
 
 SCHEMA_NAME = "depthbench.schema.json"
 

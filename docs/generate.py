@@ -71,7 +71,7 @@ editors complete and check."""
 def suites_page() -> str:
     """Return the reference of every setting of a suite."""
     from depthbench.grammar import AVAILABLE, BACKBONE_DEFAULTS
-    from depthbench.suite import SECTIONS, json_schema
+    from depthbench.sections import SECTIONS, json_schema
 
     schema = json_schema()
     lines = ["# Suites", "", NOTE, ""]
@@ -197,7 +197,7 @@ EXIT_CODES = (
 
 def schema_page() -> str:
     """Return the JSON Schema of suite files, for editors."""
-    from depthbench.suite import json_schema
+    from depthbench.sections import json_schema
 
     return json.dumps(json_schema(), indent=1) + "\n"
 

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from depthbench.errors import SuiteError
-from depthbench.suite import json_schema, load_suite, parse_suite
+from depthbench.sections import json_schema
+from depthbench.suite import load_suite, parse_suite
 
 SUITES = sorted((Path(__file__).parent.parent / "suites").rglob("*.yaml"))
 
@@ -132,8 +133,9 @@ seeds: 0
         "s.yaml:6:31: variants[0].depth[1] is 'x'; allowed: a whole number",
         "s.yaml:6:42: variants[0].width is 'mach'; allowed: a whole number, or 'match'; "
         "did you mean 'match'?",
-        "s.yaml:7:27: variants[1].depth is 2.5; allowed: a whole number",
         "s.yaml:7:5: variants[1] needs width",
+        "s.yaml:7:27: variants[1].depth is 2.5; allowed: a whole number",
+        "s.yaml:8:9: budget needs exactly one of reference and target",
         "s.yaml:8:17: budget.match is 'params'; allowed: 'total_params', 'trainable_params', "
         "'body_params' or 'forward_flops'; did you mean 'body_params'?",
         "s.yaml:8:36: budget.tolerance is nan; allowed: a finite number",
