@@ -13,7 +13,7 @@ from functools import cache, lru_cache, partial
 from math import ceil, sqrt
 from typing import Protocol
 
-from depthbench.errors import MatchError
+from depthbench.errors import MatchError, SuiteError
 from depthbench.grammar import MAX_WIDTH, BackboneSettings, VariantSettings
 from depthbench.models.count import count
 from depthbench.spec import Problem
@@ -24,6 +24,9 @@ _LARGE_ERROR = 0.1
 # Widths at which a size dips below its neighbours': a preact as wide as its stem needs no
 # projection in its first stage.
 _DIPS: dict[str, tuple[int, ...]] = {"preact": (16,)}
+
+# What a user's block may want its width to be a multiple of.
+_BLOCK_STEPS = (1, 2, 4, 8, 16, 32, 64)
 
 Size = Callable[[int], int]
 
@@ -54,6 +57,9 @@ def solve_width(
 ) -> Solution:
     """Return the width whose network is nearest to the target, within the tolerance.
 
+    A user's block that refuses a width (one that its groups do not divide, say) is asked for
+    multiples of 2, 4, ... instead, until it refuses none on the way.
+
     Raises:
         MatchError: No width is within the tolerance; names the two nearest.
         SuiteError: The data do not fit the backbone, or a user's block does not.
@@ -63,18 +69,55 @@ def solve_width(
     def size(width: int) -> int:
         return count(resolve_variant(settings, backbone, width), problem).of(match)
 
-    whole = partial(whole_width, settings, backbone)
-    lowest = whole(_lowest_width(settings, backbone))
-    below, above = _bracket(size, whole, lowest, target)
-    below, above = _neighbours(size, whole, below, above, target)
-    dips = [width for width in _DIPS.get(base_of(backbone), ()) if width >= lowest]
-    nearest = min((below, above, *dips), key=lambda width: abs(size(width) - target))
+    if not backbone.import_:
+        whole: _Whole = partial(whole_width, settings, backbone)
+        below, above, *others = _nearest_widths(size, whole, settings, backbone, target)
+    else:
+        below, above, *others = _widths_of_block(size, settings, backbone, target)
+    nearest = min((below, above, *others), key=lambda width: abs(size(width) - target))
     solution = Solution(nearest, (size(nearest) - target) / target)
     if abs(solution.error_fraction) > tolerance:
         name = f"{settings.family} of depth {settings.depth}"
         sizes = {width: size(width) for width in (below, above)}
         raise MatchError(_message(name, sizes, match, target, tolerance))
     return solution
+
+
+def _nearest_widths(
+    size: Size,
+    whole: _Whole,
+    settings: VariantSettings,
+    backbone: BackboneSettings,
+    target: float,
+) -> list[int]:
+    """Return the widths below and above the target, then any others that may be nearer."""
+    lowest = whole(_lowest_width(settings, backbone))
+    below, above = _bracket(size, whole, lowest, target)
+    below, above = _neighbours(size, whole, below, above, target)
+    dips = [width for width in _DIPS.get(base_of(backbone), ()) if width >= lowest]
+    return [below, above, *dips]
+
+
+def _widths_of_block(
+    size: Size, settings: VariantSettings, backbone: BackboneSettings, target: float
+) -> list[int]:
+    """Return the widths around the target that a user's block can have.
+
+    Raises:
+        SuiteError: why the block refused a width, where no multiple helps.
+    """
+    refusals: list[SuiteError] = []
+    for step in _BLOCK_STEPS:
+        whole = partial(_multiple, step)
+        try:
+            return _nearest_widths(size, whole, settings, backbone, target)
+        except SuiteError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _multiple(step: int, width: int, *, below: bool = False) -> int:
+    return max(1, width // step if below else -(-width // step)) * step
 
 
 def _lowest_width(settings: VariantSettings, backbone: BackboneSettings) -> int:

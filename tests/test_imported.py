@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from depthbench.errors import SuiteError
+from depthbench.errors import MatchError, SuiteError
 from depthbench.grammar import BackboneSettings, VariantSettings
+from depthbench.matching import solve_width
 from depthbench.models import FAMILIES, build, build_model
 from depthbench.models.count import count
 from depthbench.models.imported import load_factory
@@ -25,12 +26,13 @@ def imported_variant(name, family="deep", base="mlp", **options):
 @pytest.fixture
 def user_folder(tmp_path, monkeypatch):
     """Stand in a folder of a user's own, and forget what was imported from it."""
-    known, path = set(sys.modules), list(sys.path)
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     sys.path[:] = path
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def code_of_guide(name):
@@ -108,3 +110,31 @@ def test_missing_module_or_function_is_named(user_folder):
         load_factory("empty_blocks:block")
     with pytest.raises(SuiteError, match=r"cannot import broken_blocks: ZeroDivisionError"):
         load_factory("broken_blocks:block")
+
+
+def test_width_of_a_block_that_refuses_most_widths_is_solved_among_the_others(user_folder):
+    code = (
+        "from torch import nn\n"
+        "def grouped(width, hidden):\n"
+        "    if width % 8:\n"
+        "        raise ValueError('8 groups do not divide the width')\n"
+        "    return nn.Linear(width, width)"
+    )
+    (user_folder / "grouped_blocks.py").write_text(code)
+    settings = VariantSettings(family="deep", depth=4, width="match")
+    backbone = BackboneSettings(import_="grouped_blocks:grouped")
+    exact = count(resolve_variant(settings, backbone, 48), SMALL).total_params
+    wanted = {"match": "total_params", "target": exact * 1.01, "tolerance": 0.02}
+    assert solve_width(settings, backbone, SMALL, **wanted).width == 48
+    with pytest.raises(MatchError, match="nearest are width 48 .* and width 56"):
+        solve_width(settings, backbone, SMALL, **wanted | {"target": exact * 1.15})
+
+
+def test_a_block_that_refuses_every_width_says_why(user_folder):
+    (user_folder / "no_blocks.py").write_text(
+        "def never(width, hidden):\n    raise ValueError(f'no {width}')"
+    )
+    settings = VariantSettings(family="deep", depth=4, width="match")
+    backbone = BackboneSettings(import_="no_blocks:never")
+    with pytest.raises(SuiteError, match="no 1"):
+        solve_width(settings, backbone, SMALL, match="total_params", target=10_000, tolerance=0.1)
