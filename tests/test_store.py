@@ -166,13 +166,14 @@ def test_curves_keep_their_points_with_their_trial(folder):
 
 def test_finished_trials_say_what_resuming_and_selecting_need(folder):
     store.write_trial_part(folder, trial_row("1" * 16), [])
-    store.write_trial_part(folder, trial_row("2" * 16, status="oom", val_loss=None), [])
+    failed = trial_row("2" * 16, status="oom", error="no room", val_loss=None)
+    store.write_trial_part(folder, failed, [])
     store.merge(folder)
     store.write_trial_part(folder, trial_row("3" * 16, test_loss=0.5, is_selected=True), [])
-    known = {"status": "ok", "lr": 0.001, "val_loss": 0.25}
+    known = {"status": "ok", "error": None, "lr": 0.001, "val_loss": 0.25}
     assert store.finished_trials(folder) == {
         "1" * 16: known | {"is_selected": None, "has_test": False},
-        "2" * 16: {"status": "oom", "lr": 0.001, "val_loss": None}
+        "2" * 16: {"status": "oom", "error": "no room", "lr": 0.001, "val_loss": None}
         | {"is_selected": None, "has_test": False},
         "3" * 16: known | {"is_selected": True, "has_test": True},
     }
@@ -194,7 +195,7 @@ def test_a_part_wins_over_the_merged_row_with_its_curves(folder):
         assert run.trials.status.tolist() == ["ok"]
         assert run.curves.step.tolist() == [0, 1]
         assert run.probes.empty
-        assert store.finished_cells(folder) == {"c" * 16: "ok"}
+        assert store.finished_cells(folder) == {"c" * 16: {"status": "ok", "error": None}}
         assert store.finished_trials(folder)["a" * 16]["status"] == "ok"
         store.merge(folder)
 
