@@ -50,7 +50,7 @@ def test_a_long_piece_is_told_of_every_ten_seconds_and_counts_for_the_time_left(
         clock.now += 0.5
         progress.move("deep L 2", step / 100, 0.25 if step >= 50 else None)
     assert len(lines) == 1 + 5
-    assert lines[1] == "train: 0/4 done, 201 s left; now: deep L 2 19%"
+    assert lines[1] == "train: 0/4 done, 3 min left; now: deep L 2 19%"
     assert lines[5].endswith("now: deep L 2 99%, val loss 0.25")
     progress.advance("deep L 2", is_failure=False)
     progress.end()
