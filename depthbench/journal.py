@@ -36,7 +36,7 @@ def check_resumable(suite: Suite, folder: store.RunFolder, device: str) -> None:
 
 
 def open_run(
-    suite: Suite, folder: store.RunFolder, name: str, device: str, digests: dict[str, str]
+    suite: Suite, folder: store.RunFolder, device: str, digests: dict[str, str], num_trials: int
 ) -> dict[str, Any]:
     """Return run.json's value: a new one, or that of the run to resume, checked.
 
@@ -51,14 +51,16 @@ def open_run(
         _check_same_data(state, digests, folder)
         state |= {"status": "running", "data_digests": state.get("data_digests", {}) | digests}
         state |= _suite_facts(suite)  # its question and claims may be new
+        state |= {"num_trials": num_trials}
         state["resumed_at"] = [*state.get("resumed_at", []), now]
     else:
         state = {
             "schema_version": SCHEMA_VERSION,
             "suite": suite.name,
-            "run": name,
+            "run": folder.path.name,
             **_suite_facts(suite),
             "status": "running",
+            "num_trials": num_trials,
             "command": ["depthbench", *sys.argv[1:]],
             "created_at": now,
             "finished_at": None,

@@ -96,7 +96,8 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
     store.create_run(Path(options.out), request.suite.name, work.context.run)
     with store.lock_run(folder):
         digests = digests or _digests(_still_to_do(work), work.context)
-        state = open_run(request.suite, folder, work.context.run, request.device, digests)
+        num_trials = len(request.every_trial)
+        state = open_run(request.suite, folder, request.device, digests, num_trials)
         try:
             status = _do(work, state, keep_weights=options.keep_weights)
         except BaseException as error:
@@ -155,7 +156,6 @@ def _still_to_do(work: _Work) -> list[Trial]:
 
 def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
-    state["num_trials"] = len(work.every_trial)
     work.context.executions.update(state["executions"])
     _choose_executions(work, state)
     _train(work)

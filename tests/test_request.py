@@ -73,7 +73,7 @@ def test_a_name_that_another_suite_has_taken_is_refused(tmp_path):
     from depthbench.store import create_run
 
     suite = parse_suite(TINY, "t")
-    open_run(suite, create_run(tmp_path, suite.name, "r"), "r", "cpu", {})
+    open_run(suite, create_run(tmp_path, suite.name, "r"), "cpu", {}, 8)
     options = RunOptions(out=str(tmp_path), run="r", device="cpu")
     assert len(request_run(suite, options).trials) == 8
     with pytest.raises(ResultError, match="changed since"):

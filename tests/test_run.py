@@ -203,7 +203,9 @@ def test_data_is_read_only_for_what_is_still_to_be_done(tmp_path, monkeypatch):
         return real(settings.model_copy(update={"name": "digits"}), data_dir)
 
     monkeypatch.setattr(trial_module, "load", recorded)
-    suite = parse_suite(text.replace("[0.001, 0.01]", "0.01").replace("auto", "loop"), "t")
+    text = text.replace("[0.001, 0.01]", "0.01").replace("auto", "loop")
+    text = text.replace("width: match", "width: 8")
+    suite = parse_suite(text, "t")
     chosen = "dataset == 'digits'"
     run_suite(suite, out=tmp_path, run="r", only=chosen)
     assert set(asked) == {"digits"}
