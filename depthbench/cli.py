@@ -125,9 +125,10 @@ def run(
 ) -> None:
     """Train, time and record every trial of a suite; finish what a former run left.
 
-    The same --run NAME again does what is missing, and reads no data that is not needed for it. A
-    suite whose question or claims alone have changed goes on, and run.json has the new ones; any
-    other change needs another NAME. Ctrl-C and SIGTERM keep what was finished.
+    The same --run NAME again does what is missing, and reads only the data
+    that this needs. It goes on after the suite's question or claims have
+    changed, and records the new ones; any other change needs another NAME.
+    Ctrl-C and SIGTERM keep what was finished.
     """
     from depthbench.progress import progress_for, silence
     from depthbench.report.render import render_run_summary
