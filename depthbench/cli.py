@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from depthbench.errors import DepthbenchError
 
+if TYPE_CHECKING:
+    from depthbench.spec import Trial
+    from depthbench.suite import Suite
+
+# After Ctrl-C, and SIGTERM, which stops a run in the same way.
 INTERRUPTED = 130
 
 
@@ -26,6 +35,18 @@ class Format(StrEnum):
 
 class _Boundary(TyperGroup):
     """Turn what a user can mend into one clear message and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a locale may know few characters
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.filename is not None:  # a file's, not standard output's
+                raise
+            _drop_output()
+            _complain(f"standard output cannot be written: {error.strerror or error}")
+            raise SystemExit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -95,33 +116,47 @@ def run(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the trained weights.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Refuse what a run would, else show the plan."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")] = False,
     format: As = Format.terminal,
 ) -> None:
-    """Train, time and record every trial of a suite; finish what a former run left."""
-    if dry_run:
-        return plan(suite, overrides, only, format)
+    """Train, time and record every trial of a suite; finish what a former run left.
+
+    The same --run NAME again does what is missing, and reads only the data
+    that this needs. It goes on after the suite's question or claims have
+    changed, and records the new ones; any other change needs another NAME.
+    Ctrl-C and SIGTERM keep what was finished.
+    """
     from depthbench.expand import load_to_expand
-    from depthbench.progress import progress_for
+    from depthbench.progress import progress_for, silence
     from depthbench.report.render import render_run_summary
+    from depthbench.request import RunOptions, request_run
     from depthbench.run import run_suite
 
     if (workers or 1) > 1:
         _complain(f"--workers {workers}: the {executor} executor runs one trial at a time")
         raise typer.Exit(2)
-    summary = run_suite(
-        load_to_expand(suite, overrides or ()),
-        out=out,
-        run=run_name,
-        executor=executor,
-        device=device,
-        data_dir=data_dir,
-        only=only,
-        retry_failed=retry_failed,
-        keep_weights=keep_weights,
-        progress=progress_for(is_quiet=quiet),
-    )
+    with silence() if quiet else nullcontext():
+        loaded = load_to_expand(suite, overrides or ())
+        if dry_run:
+            options = RunOptions(str(out), run_name, executor, device, only=only)
+            request = request_run(loaded, options)
+            return _print_plan(request.suite, request.trials, format)
+        summary = run_suite(
+            loaded,
+            out=out,
+            run=run_name,
+            executor=executor,
+            device=device,
+            data_dir=data_dir,
+            only=only,
+            retry_failed=retry_failed,
+            keep_weights=keep_weights,
+            progress=progress_for(is_quiet=quiet),
+        )
     _print(render_run_summary(summary, format.value))
     raise typer.Exit(1 if summary.num_failures else 0)
 
@@ -135,12 +170,10 @@ def plan(
 ) -> None:
     """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data."""
     from depthbench.expand import expand, load_to_expand, select
-    from depthbench.plan import describe_plan, render_plan
 
     loaded = load_to_expand(suite, overrides or ())
     trials = expand(loaded)
-    trials = select(trials, only) if only else trials
-    _print(render_plan(describe_plan(loaded, trials), format.value))
+    _print_plan(loaded, select(trials, only) if only else trials, format)
 
 
 @app.command()
@@ -262,8 +295,25 @@ def _read(runs: list[Path] | None, out: Path) -> list[Any]:
     return [read_run(folder) for folder in dict.fromkeys(folders)]
 
 
+def _print_plan(suite: Suite, trials: Sequence[Trial], format: Format) -> None:
+    from depthbench.plan import describe_plan, render_plan
+
+    _print(render_plan(describe_plan(suite, trials), format.value))
+
+
 def _print(text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    try:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as `head` does; the exit code stands
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, so that leaving does not fail on it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _complain(*messages: str) -> None:
@@ -271,8 +321,7 @@ def _complain(*messages: str) -> None:
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for line in "\n".join(messages).splitlines():
-        console.print(Text("error: ", style="bold red") + Text(line))
+    console.print(Text("error: ", style="bold red") + Text("\n".join(messages)))
 
 
 def main() -> None:

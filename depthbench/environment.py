@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ VARIABLES = (
     "NVIDIA_TF32_OVERRIDE",
 )
 # What must agree before two runs' numbers are compared: facts that move times or losses and stay
-# from boot to boot. Not the host's name, the kernel's build, clock rates or load; thread variables
+# from boot to boot. Not the kernel's build, clock rates or load; thread variables
 # act through PyTorch's number of threads.
 COMPARABLE_KEYS = (
     "arch",
@@ -80,7 +79,6 @@ def collect(device: str | None = None, suite_folder: Path | None = None) -> dict
         "os": machine.os_name(),
         "kernel": platform.release() or None,
         "arch": platform.machine() or None,
-        "hostname": socket.gethostname() or None,
         "container": machine.container(),
         "cpu_model": machine.cpu_model(),
         "num_cpus": os.cpu_count(),

@@ -20,6 +20,8 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # results/published/<suite>/<run> is the deepest layout that `find_runs` looks for.
 MAX_SEARCH_DEPTH = 3
 MEND = "Bring it back from a copy, or make the run again with `depthbench run SUITE`"
+# Longer than somebody takes to look whether a run is being written.
+LOCK_SECONDS = 0.2
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -71,18 +73,27 @@ def as_run_folder(folder: RunFolder | Path | str) -> RunFolder:
     return folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
 
 
-def create_run(out: Path, suite: str, run: str) -> RunFolder:
-    """Make a run's folder, or find it, and write a trial file there before anything is computed.
+def run_folder(out: Path, suite: str, run: str) -> RunFolder:
+    """Return the folder that a run of this name has, made or not.
 
     Raises:
-        ResultError: The name is no folder name, or nothing can be written there.
+        ResultError: The name is no folder name.
     """
     if not RUN_NAME.fullmatch(run):
         raise ResultError(
             f"--run {run!r}: not the name of a run; allowed are letters, digits, '.', '_' and '-', "
             "at most 128, the first a letter or a digit. Name another one with --run NAME"
         )
-    folder = RunFolder(Path(out) / suite / run)
+    return RunFolder(Path(out) / suite / run)
+
+
+def create_run(out: Path, suite: str, run: str) -> RunFolder:
+    """Make a run's folder, or find it, and write a trial file there before anything is computed.
+
+    Raises:
+        ResultError: The name is no folder name, or nothing can be written there.
+    """
+    folder = run_folder(out, suite, run)
     try:
         folder.parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,7 +113,7 @@ def lock_run(folder: RunFolder) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder.lock, timeout=0)
+    lock = FileLock(folder.lock, timeout=LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout as error:
@@ -119,6 +130,31 @@ def lock_run(folder: RunFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_being_written(folder: RunFolder | Path | str) -> bool:
+    """Say whether a living process holds a run; True where the system cannot tell.
+
+    The lock is looked at through a shared one, held for an instant: it takes nothing from the
+    writer, and `lock_run` waits longer than that.
+    """
+    if sys.platform == "win32":  # where a lock cannot be shared
+        return True
+    import fcntl
+
+    try:
+        descriptor = os.open(as_run_folder(folder).lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

@@ -15,14 +15,28 @@ from depthbench.errors import ResultError
 from depthbench.record import SCHEMA_VERSION
 from depthbench.suite import Suite
 
+# Sections of a suite that may change under a run: they ask of its results, and make none.
+UNMEASURED = ("question", "claims")
+
 
 def default_name() -> str:
     """Return a name for a new run: the time and a few random digits."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+def check_resumable(suite: Suite, folder: store.RunFolder, device: str) -> None:
+    """Refuse to go on with a run that is of another suite or began in another environment.
+
+    Raises:
+        ResultError: says what differs.
+    """
+    state = store.read_run_json(folder)
+    _check_same_suite(state, suite, folder)
+    _check_same_environment(state, _environment(suite, device), folder)
+
+
 def open_run(
-    suite: Suite, folder: store.RunFolder, name: str, device: str, digests: dict[str, str]
+    suite: Suite, folder: store.RunFolder, device: str, digests: dict[str, str], num_trials: int
 ) -> dict[str, Any]:
     """Return run.json's value: a new one, or that of the run to resume, checked.
 
@@ -30,33 +44,29 @@ def open_run(
         ResultError: the run of this name is of another suite, other data, or began in another
             environment.
     """
-    here = environment.collect(device, Path(suite.source).parent)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     if folder.run_json.exists():
+        check_resumable(suite, folder, device)
         state = store.read_run_json(folder)
-        _check_same_suite(state, suite, folder)
-        _check_same_environment(state, here, folder)
         _check_same_data(state, digests, folder)
         state |= {"status": "running", "data_digests": state.get("data_digests", {}) | digests}
+        state |= _suite_facts(suite)  # its question and claims may be new
+        state |= {"num_trials": num_trials}
         state["resumed_at"] = [*state.get("resumed_at", []), now]
     else:
         state = {
             "schema_version": SCHEMA_VERSION,
             "suite": suite.name,
-            "run": name,
-            "suite_hash": suite.suite_hash,
-            "suite_text": suite.text,
-            "suite_canonical": suite.canonical,
-            "question": suite.question,
-            "claims": [claim.model_dump(mode="json") for claim in suite.claims],
-            "budgets": [budget.model_dump(mode="json") for budget in suite.budgets],
+            "run": folder.path.name,
+            **_suite_facts(suite),
             "status": "running",
+            "num_trials": num_trials,
             "command": ["depthbench", *sys.argv[1:]],
             "created_at": now,
             "finished_at": None,
             "device": device,
             "depthbench": __version__,
-            "environment": here,
+            "environment": _environment(suite, device),
             "data_digests": digests,
             "executions": {},
         }
@@ -64,12 +74,27 @@ def open_run(
     return state
 
 
+def _suite_facts(suite: Suite) -> dict[str, Any]:
+    return {
+        "suite_hash": suite.suite_hash,
+        "suite_text": suite.text,
+        "suite_canonical": suite.canonical,
+        "question": suite.question,
+        "claims": [claim.model_dump(mode="json") for claim in suite.claims],
+        "budgets": [budget.model_dump(mode="json") for budget in suite.budgets],
+    }
+
+
+def _environment(suite: Suite, device: str) -> dict[str, Any]:
+    return environment.collect(device, Path(suite.source).parent)
+
+
 def _check_same_suite(state: dict[str, Any], suite: Suite, folder: store.RunFolder) -> None:
-    if state.get("suite_hash") == suite.suite_hash:
-        return
     before, after = (
-        dict(_leaves(value)) for value in (state.get("suite_canonical"), suite.canonical)
+        dict(_leaves(_measured(value))) for value in (state.get("suite_canonical"), suite.canonical)
     )
+    if state.get("suite_hash") == suite.suite_hash or before == after:
+        return
     changed = [
         f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"
         for key in dict.fromkeys((*before, *after))
@@ -80,6 +105,13 @@ def _check_same_suite(state: dict[str, Any], suite: Suite, folder: store.RunFold
         + "\n  ".join(changed)
         + "\nstart a new run under another --run NAME, or undo the change"
     )
+
+
+def _measured(canonical: Any) -> Any:
+    """Return a canonical suite without what no result depends on: its question and its claims."""
+    if not isinstance(canonical, dict):
+        return canonical
+    return {key: value for key, value in canonical.items() if key not in UNMEASURED}
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from depthbench.report.tables import Heading, render_table
 from depthbench.spec import Trial
 from depthbench.suite import Suite
+from depthbench.units import counted
 
 _TRIAL_KEYS = (
     "trial_id",
@@ -77,7 +78,7 @@ def render_plan(plan: dict[str, Any], format: str) -> str:
         key = (trial["variant_id"], trial["dataset"], trial["task"], trial["total_params"])
         row = variants.setdefault(key, trial | {"num_trials": 0, "budget": _errors(trial)})
         row["num_trials"] += 1
-    count = f"{plan['num_trials']:,} trials of {len(variants):,} variants"
+    count = f"{counted(plan['num_trials'], 'trial')} of {counted(len(variants), 'variant')}"
     return render_table(
         _VARIANT_HEADINGS,
         variants.values(),

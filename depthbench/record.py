@@ -175,6 +175,7 @@ TRIAL_COLUMNS: tuple[Column, ...] = (
     Column("device", "string", "", "device the trial ran on"),
     Column("num_threads", "int64", "threads", "CPU threads PyTorch used"),
     Column("started_at", "string", "", "when the trial began, ISO 8601, UTC"),
+    Column("plan_index", "int64", "", "the trial's place in the suite's plan, from 0"),
 )
 
 CURVE_COLUMNS: tuple[Column, ...] = (
@@ -229,6 +230,7 @@ TIMING_COLUMNS: tuple[Column, ...] = (
     Column("peak_memory_bytes", "int64", "bytes", "largest memory allocated, in a pass of its own"),
     Column("energy_joules", "float64", "joules", "energy of one call, in a pass of its own"),
     Column("started_at", "string", "", "when the cell was begun, ISO 8601, UTC"),
+    Column("plan_index", "int64", "", "the cell's place in the suite's plan, from 0"),
 )
 
 PROBE_COLUMNS: tuple[Column, ...] = (

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from depthbench import store
-from depthbench.errors import SuiteError
+from depthbench.errors import ResultError
 from depthbench.executors import EXECUTORS
-from depthbench.expand import expand, select
 from depthbench.grammar import TimingSettings
-from depthbench.journal import close_run, default_name, open_run
+from depthbench.interruption import terminated_like_interrupted
+from depthbench.journal import close_run, open_run
+from depthbench.outcome import RunSummary, summarise_run
 from depthbench.progress import Progress, Quiet
 from depthbench.record import FAILURES, METRICS
+from depthbench.request import RunOptions, RunRequest, request_run, run_command
 from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
-from depthbench.suite import Suite, load_suite
+from depthbench.suite import Suite
 from depthbench.timing.cells import Cell, cells_of
 from depthbench.trial import (
     TrialContext,
+    TrialResult,
     execution_key,
     faster_execution,
     has_weights,
@@ -34,23 +36,7 @@ from depthbench.trial import (
     run_trial,
 )
 
-
-@dataclass(frozen=True)
-class RunSummary:
-    """How a run ended: its folder, and how many trials and cells ended how."""
-
-    folder: Path
-    suite: str
-    run: str
-    num_trials: int
-    trials_by_status: dict[str, int]
-    cells_by_status: dict[str, int]
-
-    @property
-    def num_failures(self) -> int:
-        """Return how many trials and cells failed; diverged and unsupported are results."""
-        counts = Counter(self.trials_by_status) + Counter(self.cells_by_status)
-        return sum(counts[status] for status in FAILURES)
+__all__ = ["RunSummary", "label", "run_suite"]
 
 
 def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same names
@@ -80,52 +66,107 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         keep_weights: keep the trained weights in the run's folder.
         progress: hears of each piece of work that ends.
 
+    SIGTERM stops a run as Ctrl-C does: what was finished is kept.
+
     Raises:
-        SuiteError: the suite cannot be expanded, or `only` chooses nothing.
+        SuiteError: the suite cannot be expanded, `only` chooses nothing, or there is no such
+            executor or device.
         DataError: data is missing or corrupt; found before anything is trained.
         ResultError: the folder cannot be used, or holds another suite's run of this name.
     """
-    suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    if executor not in EXECUTORS:
-        known = ", ".join(EXECUTORS)
-        raise SuiteError(f"executor {executor!r} is not available yet; this version has: {known}")
-    every_trial = expand(suite)
-    trials = select(every_trial, only) if only else every_trial
-    device = resolve_device(device)
-    data_dir = Path(data_dir) if data_dir else None
+    options = RunOptions(
+        str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights
+    )
+    request = request_run(suite, options)
     prepared.cache_clear()  # files may have changed since another run of this process
-    digests = {
-        data.model_dump_json(exclude={"path"}): prepared(data, task, data_dir, device)[1].digest
-        for data, task in dict.fromkeys((t.dataset_settings, t.task_settings) for t in trials)
-    }
-    name = default_name() if run is None else run
-    folder = store.create_run(Path(out), suite.name, name)
+    with terminated_like_interrupted():
+        return _run(request, progress or Quiet())
+
+
+def _text(path: str | Path | None) -> str | None:
+    return str(path) if path else None
+
+
+def _run(request: RunRequest, progress: Progress) -> RunSummary:
+    folder, options = request.folder, request.options
+    work = _work_of(request, progress)
+    is_new = not folder.run_json.exists()
+    # Of a new run all data is looked for before anything is made.
+    digests = _digests(request.trials, work.context) if is_new else {}
+    store.create_run(Path(options.out), request.suite.name, work.context.run)
     with store.lock_run(folder):
-        state = open_run(suite, folder, name, device, digests)
-        state["num_trials"] = len(every_trial)
-        weights, executions = folder.path / "weights", dict(state["executions"])
-        context = TrialContext(suite.name, name, weights, device, data_dir, executions)
-        progress = progress or Quiet()
-        work = _Work(suite, every_trial, trials, context, folder, executor, progress, retry_failed)
+        digests = digests or _digests(_still_to_do(work), work.context)
+        num_trials = len(request.every_trial)
+        state = open_run(request.suite, folder, request.device, digests, num_trials)
         try:
-            _choose_executions(work, state)
-            _train(work)
-            _read_test_sets(work)
-            _time(work)
+            status = _do(work, state, keep_weights=options.keep_weights)
         except BaseException as error:
+            error.add_note(f"finish it with: {run_command(request.suite, options)}")
             is_stop = isinstance(error, KeyboardInterrupt)
-            close_run(folder, state, "interrupted" if is_stop else "failed")
-            where = "" if str(out) == "results" else f" --out {out}"
-            error.add_note(f"finish it with: depthbench run {suite.source} --run {name}{where}")
+            with suppress(ResultError):  # a full disk is not to hide why the run ended
+                close_run(folder, state, "interrupted" if is_stop else "failed")
             raise
         finally:
-            work.progress.end()
-        store.merge(folder)
-        is_whole = store.finished_trials(folder).keys() >= {t.trial_id for t in every_trial}
-        if is_whole and not keep_weights:
-            shutil.rmtree(weights, ignore_errors=True)
-        close_run(folder, state, "finished" if is_whole else "partial")
-    return _summary(work)
+            progress.end()
+        close_run(folder, state, status)
+    retry_command = run_command(request.suite, replace(options, retry_failed=True))
+    chosen = [trial.trial_id for trial in request.trials]
+    return summarise_run(folder, work.suite.name, work.context.run, chosen, retry_command)
+
+
+def _work_of(request: RunRequest, progress: Progress) -> _Work:
+    options, folder = request.options, request.folder
+    data_dir = Path(options.data_dir) if options.data_dir else None
+    context = TrialContext(
+        suite=request.suite.name,
+        run=options.run or "",
+        weights_folder=folder.weights_folder,
+        device=request.device,
+        data_dir=data_dir,
+        executions={},
+    )
+    return _Work(
+        suite=request.suite,
+        every_trial=request.every_trial,
+        trials=request.trials,
+        context=context,
+        folder=folder,
+        executor=options.executor,
+        progress=progress,
+        retry_failed=options.retry_failed,
+    )
+
+
+def _digests(trials: Iterable[Trial], context: TrialContext) -> dict[str, str]:
+    """Return the digests of the data that trials need; reading them, finds what is missing."""
+    return {
+        data.model_dump_json(exclude={"path"}): prepared(
+            data, task, context.data_dir, context.device
+        )[1].digest
+        for data, task in dict.fromkeys((t.dataset_settings, t.task_settings) for t in trials)
+    }
+
+
+def _still_to_do(work: _Work) -> list[Trial]:
+    """Return the trials of a run begun before that are still to be trained or tested."""
+    finished, is_best = _selected(work)
+    waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
+    return [*waiting, *_unread(work, finished, is_best)]
+
+
+def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
+    """Do what is missing, merge it, and return how the run ended: finished or partial."""
+    work.context.executions.update(state["executions"])
+    _choose_executions(work, state)
+    _train(work)
+    _read_test_sets(work)
+    _time(work)
+    store.merge(work.folder)
+    ended = store.finished_trials(work.folder).keys()
+    is_whole = ended >= {trial.trial_id for trial in work.every_trial}
+    if is_whole and not keep_weights:
+        shutil.rmtree(work.folder.weights_folder, ignore_errors=True)
+    return "finished" if is_whole else "partial"
 
 
 @dataclass(frozen=True)
@@ -146,23 +187,10 @@ class _Work:
         return status is None or (self.retry_failed and status in FAILURES)
 
 
-def resolve_device(device: str) -> str:
-    """Return the device to use: auto is a GPU where there is one.
-
-    Raises:
-        SuiteError: there is no such device on this machine.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise SuiteError(
-            f"--device {device}: {reason}; `depthbench doctor` shows what is here"
-        ) from None
-    return str(found)
+def _status(finished: Mapping[str, Mapping[str, Any]], identity: str) -> str | None:
+    """Return how a trial or cell ended, None where it has not been done."""
+    found = finished.get(identity)
+    return None if found is None else str(found["status"])
 
 
 def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
@@ -182,8 +210,7 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
 
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
-    statuses = {name: found["status"] for name, found in finished.items()}
-    waiting = [t for t in work.trials if work.is_waiting(statuses.get(t.trial_id))]
+    waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
     _train_waiting(work, waiting, len(work.trials), work.executor)
 
 
@@ -192,8 +219,14 @@ def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int, executor: 
         return
     work.progress.begin("train", total, total - len(waiting))
     labels = {trial.trial_id: label(trial) for trial in waiting}
-    for result in EXECUTORS[executor]().run(lambda trial: run_trial(trial, work.context), waiting):
-        store.write_trial_part(work.folder, result.row, result.curves)
+    places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
+
+    def do(trial: Trial) -> TrialResult:
+        return run_trial(trial, work.context, partial(work.progress.move, label(trial)))
+
+    for result in EXECUTORS[executor]().run(do, waiting):
+        row = result.row | {"plan_index": places[result.row["trial_id"]]}
+        store.write_trial_part(work.folder, row, result.curves)
         status = result.row["status"]
         said = "" if status == "ok" else f" {status}"
         is_failure = status in FAILURES
@@ -264,7 +297,7 @@ def _time(work: _Work) -> None:
         return
     finished = store.finished_cells(work.folder)
     cells = list(_resolved_cells(work, timing))
-    waiting = [item for item in cells if work.is_waiting(finished.get(item[0].cell_id))]
+    waiting = [item for item in cells if work.is_waiting(_status(finished, item[0].cell_id))]
     if not waiting:
         return
     work.progress.begin("time", len(cells), len(cells) - len(waiting))
@@ -280,6 +313,8 @@ def _time(work: _Work) -> None:
 
 def _resolved_cells(work: _Work, timing: TimingSettings) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Yield each cell once, with the columns of its row that stand before it is measured."""
+    every_cell = cells_of(work.every_trial, timing)
+    places = {cell.cell_id: place for place, (cell, _) in enumerate(every_cell)}
     for cell, trial in cells_of(work.trials, timing):
         used = work.context.executions.get(execution_key(trial), trial.variant.execution)
         resolved = replace(cell, variant=replace(cell.variant, execution=used))
@@ -297,18 +332,7 @@ def _resolved_cells(work: _Work, timing: TimingSettings) -> Iterator[tuple[Cell,
                 "width": trial.width,
                 "dataset": trial.dataset,
                 "task": trial.task,
+                "plan_index": places[cell.cell_id],
                 **cell.columns(),
             },
         )
-
-
-def _summary(work: _Work) -> RunSummary:
-    finished = store.finished_trials(work.folder)
-    return RunSummary(
-        folder=work.folder.path,
-        suite=work.suite.name,
-        run=work.context.run,
-        num_trials=len(work.trials),
-        trials_by_status=dict(Counter(finished[t.trial_id]["status"] for t in work.trials)),
-        cells_by_status=dict(Counter(store.finished_cells(work.folder).values())),
-    )

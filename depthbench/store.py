@@ -20,8 +20,10 @@ from depthbench.folder import (
     check_version,
     create_run,
     find_runs,
+    is_being_written,
     lock_run,
     read_run_json,
+    run_folder,
     sync_folder,
     write_refusal,
     write_run_json,
@@ -61,11 +63,13 @@ __all__ = [
     "find_runs",
     "finished_cells",
     "finished_trials",
+    "is_being_written",
     "lock_run",
     "merge",
     "read_run",
     "read_run_json",
     "read_trial_row",
+    "run_folder",
     "update_trial",
     "write_run_json",
     "write_timing_part",
@@ -128,14 +132,14 @@ def write_timing_part(folder: RunFolder, timing_row: Mapping[str, Any]) -> None:
 def finished_trials(folder: RunFolder) -> dict[str, dict[str, Any]]:
     """Return, by trial_id, what resuming and selecting need: has this trial been done, how well?
 
-    Each has `status`, `lr`, `val_loss`, `is_selected` and `has_test`. A part that cannot be read is
-    renamed to *.corrupt, and its trial is not among them.
+    Each has `status`, `error`, `lr`, `val_loss`, `is_selected` and `has_test`. A part that cannot
+    be read is renamed to *.corrupt, and its trial is not among them.
 
     Raises:
         ResultError: A table cannot be read.
     """
     tests = tuple(f"test_{metric}" for metric in METRICS)
-    facts = ("status", "lr", "val_loss", "is_selected")
+    facts = ("status", "error", "lr", "val_loss", "is_selected")
     return {
         row["trial_id"]: {fact: row[fact] for fact in facts}
         | {"has_test": any(row[test] is not None for test in tests)}
@@ -143,16 +147,16 @@ def finished_trials(folder: RunFolder) -> dict[str, dict[str, Any]]:
     }
 
 
-def finished_cells(folder: RunFolder) -> dict[str, str]:
-    """Return the status of each cell that has been timed, by cell_id.
+def finished_cells(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """Return `status` and `error` of each cell that has been timed, by cell_id.
 
     A part that cannot be read is renamed to *.corrupt, and its cell is not among them.
 
     Raises:
         ResultError: A table cannot be read.
     """
-    rows = _finished(folder, "timings", ("cell_id", "status"))
-    return {row["cell_id"]: row["status"] for row in rows}
+    rows = _finished(folder, "timings", ("cell_id", "status", "error"))
+    return {row.pop("cell_id"): row for row in rows}
 
 
 def _finished(folder: RunFolder, name: str, only: Sequence[str]) -> list[dict[str, Any]]:
@@ -257,7 +261,7 @@ def _read_all(folder: RunFolder, *, set_aside: bool) -> tuple[dict[str, pa.Table
             merged[name], unnest(holders, name), "trial_id", holders.column("trial_id")
         )
     both = Parts(trials.table, trials.paths + cells.paths, trials.corrupt + cells.corrupt)
-    return {name: ordered(tables[name], name) for name in TABLES}, both
+    return ordered(tables), both
 
 
 def _replaced(
@@ -282,7 +286,15 @@ def _read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.
     except FileNotFoundError:
         return conform(table_schema(name).empty_table(), name, only)
     except (OSError, ValueError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ResultError(
-            f"{path}: not a readable table of {name}: {error}. Bring it back from a copy, or "
-            f"remove it; then {AGAIN}"
+            f"{path}: not a readable table of {name}: {reason}. Bring it back from a copy, or "
+            f"{_way_out(path, name)}"
         ) from error
+
+
+def _way_out(path: Path, name: str) -> str:
+    """Return what makes a lost table again: resuming, where it says which work has been done."""
+    if name in PART_KEYS:
+        return f"remove it and make its rows again: depthbench run SUITE --run {path.parent.name}"
+    return "make the run again under another name: depthbench run SUITE --run NAME"

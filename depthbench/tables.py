@@ -25,15 +25,17 @@ KEYS: dict[str, tuple[str, ...]] = {
     "timings": ("cell_id",),
     "probes": ("trial_id", "metric", "value"),
 }
-# The order of rows, so that a table reads the same before and after a merge.
+# The order of rows, so that a table reads the same before and after a merge, whatever ended first;
+# in long tables that of the trials comes before.
 ORDER: dict[str, tuple[str, ...]] = {
-    "trials": ("started_at", "trial_id"),
-    "curves": ("trial_id", "step", "split", "metric"),
-    "timings": ("started_at", "cell_id"),
-    "probes": ("trial_id", "probe", "layer", "metric"),
+    "trials": ("plan_index", "started_at", "trial_id"),
+    "curves": ("step", "split", "metric"),
+    "timings": ("plan_index", "started_at", "cell_id"),
+    "probes": ("probe", "layer", "metric"),
 }
 # Long tables that lie, as lists, in the part of the trial they belong to.
 NESTED = ("curves", "probes")
+PLANNED = ("trials", "timings")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -199,9 +201,27 @@ def without(table: pa.Table, key: str, values: pa.Array | pa.ChunkedArray) -> pa
     return table.filter(pc.invert(known))
 
 
-def ordered(table: pa.Table, name: str) -> pa.Table:
-    """Return the rows in the order in which every reader sees them."""
-    return table.sort_by([(key, "ascending") for key in ORDER[name]])
+def ordered(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the four tables with their rows in the order in which every reader sees them."""
+    found = {name: _sorted(tables[name], ORDER[name]) for name in PLANNED}
+    trials = found["trials"].column("trial_id")
+    return found | {name: _sorted(tables[name], ORDER[name], trials) for name in NESTED}
+
+
+def _sorted(
+    table: pa.Table, keys: Sequence[str], trials: pa.ChunkedArray | None = None
+) -> pa.Table:
+    """Return rows sorted by columns, and before by the place of their trial among these."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    by = {str(number): table.column(key) for number, key in enumerate(keys)}
+    if trials is not None:
+        owners = table.column("trial_id")
+        places = pc.index_in(owners, value_set=trials.combine_chunks())
+        by = {"place": places, "owner": owners, **by}
+    order = [(name, "ascending") for name in by]
+    return table.take(pc.sort_indices(pa.table(by), sort_keys=order))
 
 
 def versioned(table: pa.Table) -> pa.Table:

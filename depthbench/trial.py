@@ -24,7 +24,14 @@ from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
 from depthbench.timing.cells import Cell
 from depthbench.timing.protocol import measure
-from depthbench.training import PreparedData, evaluate, is_out_of_memory, train
+from depthbench.training import (
+    OnProgress,
+    PreparedData,
+    evaluate,
+    is_out_of_memory,
+    train,
+    unheard,
+)
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
 
@@ -55,10 +62,17 @@ class TrialResult:
     curves: list[Row]
 
 
-def run_trial(trial: Trial, context: TrialContext) -> TrialResult:
+def run_trial(
+    trial: Trial, context: TrialContext, on_progress: OnProgress = unheard
+) -> TrialResult:
     """Build, train and validate one trial; whatever goes wrong is in the row's status and error.
 
     The trained weights stay in the run's folder for the test pass.
+
+    Args:
+        trial: what to train.
+        context: where it runs.
+        on_progress: hears, at each step, how far the training is.
     """
     started = time.perf_counter()
     curves: list[Row] = []
@@ -69,7 +83,7 @@ def run_trial(trial: Trial, context: TrialContext) -> TrialResult:
         )
         row.update(_data_columns(data))
         model = _model(trial, context)
-        result = train(model, data, trial.train, trial.seed, task=task)
+        result = train(model, data, trial.train, trial.seed, task=task, on_progress=on_progress)
         curves.extend({"trial_id": trial.trial_id, **point} for point in result.curve)
         if result.status == "ok":
             _save_weights(model, weights_path(context.weights_folder, trial.trial_id))
@@ -144,7 +158,11 @@ def execution_key(trial: Trial) -> str:
 
 def run_cell(cell: Cell, row: Row, device: str, timing: TimingSettings) -> Row:
     """Time one cell; return its row, whatever goes wrong in it."""
-    opening = row | {"started_at": _now(), "device": device_name(device)}
+    opening = row | {
+        "started_at": _now(),
+        "device": device_name(device),
+        "num_threads": cell.threads or torch.get_num_threads(),
+    }
 
     def work() -> Row:
         return measure(

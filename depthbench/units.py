@@ -19,6 +19,11 @@ def format_count(number: float | None) -> str:
     return _scaled(number)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things: 1 trial, 2,000 trials."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def format_flops(number: float | None) -> str:
     """Return FLOPs with three digits and k, M, G, T or P."""
     if number is None or not isfinite(number):

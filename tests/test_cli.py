@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from depthbench.cli import app
+from depthbench.errors import DataError
 from tests.test_run import TINY
 from tests.test_suite import MINIMAL
 
@@ -161,6 +163,84 @@ def test_an_interrupt_is_exit_130(tmp_path, monkeypatch):
     monkeypatch.setattr("depthbench.run.run_trial", interrupted)
     result = call("run", path, "--out", tmp_path, "--run", "r", code=130)
     assert f"finish it with: depthbench run {path} --run r --out {tmp_path}" in result.stderr
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(results):
+    suite, out, _ = results
+    for options in (
+        ("--executor", "slurm"),
+        ("--device", "quantum"),
+        ("--only", "depth > 100"),
+        ("--run", "../x"),
+        ("--workers", 3),
+        ("--run", "one", "--set", "train.epochs=9"),
+    ):
+        said = [
+            call("run", suite, "--out", out, *options, *more, code=2).stderr
+            for more in ((), ("--dry-run",))
+        ]
+        assert said[0] == said[1] != ""
+    assert "8 trials" in call("run", suite, "--out", out, "--run", "one", "--dry-run").stdout
+
+
+def test_one_of_a_thing_is_told_in_the_singular(results):
+    suite, _, _ = results
+    chosen = "seed == 0 and lr > 0.002 and family == 'deep'"
+    assert "1 trial of 1 variant" in call("plan", suite, "--only", chosen).stdout
+
+
+def test_a_message_of_several_lines_is_one_error(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(MINIMAL.replace("depth", "dpth").replace("mlp", "mpl"))
+    lines = call("plan", path, code=2).stderr.splitlines()
+    assert len(lines) > 1
+    assert [line.startswith("error: ") for line in lines] == [True] + [False] * (len(lines) - 1)
+
+
+def test_quiet_leaves_standard_error_to_errors(tmp_path, monkeypatch):
+    def noisy(*args, **kwargs):
+        sys.stderr.write("a bar of a download")
+        logging.getLogger("pooch").warning("downloading")
+        raise DataError("no data here")
+
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    monkeypatch.setattr("depthbench.trial.load", noisy)
+    result = call("run", path, "--out", tmp_path, "--quiet", code=2)
+    assert result.stderr == "error: no data here\n"
+
+
+def shell(command, **environment):
+    command = command.replace("depthbench", f"{sys.executable} -m depthbench")
+    return subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["families", "--help", "plan {suite} --format json"])
+def test_output_that_cannot_be_written_is_a_message(results, command):
+    done = shell(f"depthbench {command.format(suite=results[0])} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_locale_without_our_characters_is_no_traceback(results):
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = shell(f"depthbench report --out {results[1]}", **ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xb1" in done.stdout
+
+
+def test_standard_output_of_a_run_is_json_alone(results):
+    suite, out, _ = results
+    done = shell(f"depthbench run {suite} --out {out} --run one --format json", FORCE_COLOR="1")
+    assert json.loads(done.stdout)["trials_by_status"] == {"ok": 8}
+    assert done.returncode == 0
 
 
 def test_a_closed_pipe_is_no_traceback(results):

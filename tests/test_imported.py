@@ -126,7 +126,7 @@ def test_width_of_a_block_that_refuses_most_widths_is_solved_among_the_others(us
     exact = count(resolve_variant(settings, backbone, 48), SMALL).total_params
     wanted = {"match": "total_params", "target": exact * 1.01, "tolerance": 0.02}
     assert solve_width(settings, backbone, SMALL, **wanted).width == 48
-    with pytest.raises(MatchError, match="nearest are width 48 .* and width 56"):
+    with pytest.raises(MatchError, match=r"nearest are width 48 .* and width 56"):
         solve_width(settings, backbone, SMALL, **wanted | {"target": exact * 1.15})
 
 

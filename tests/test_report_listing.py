@@ -25,7 +25,8 @@ def root(tmp_path):
 
 
 def test_runs_are_listed_newest_first_with_how_far_they_are(root):
-    newer, older = list_runs(root)
+    with store.lock_run(store.RunFolder(root / "planted" / "older")):
+        newer, older = list_runs(root)
     assert (newer.run, newer.num_ok, newer.num_failed, newer.num_planned) == ("newer", 2, 2, 9)
     assert (older.run, older.num_ok, older.num_diverged, older.status) == (
         "older",
@@ -33,6 +34,18 @@ def test_runs_are_listed_newest_first_with_how_far_they_are(root):
         1,
         "running",
     )
+
+
+def test_a_run_that_nobody_writes_and_nobody_ended_was_killed(root):
+    folder = store.RunFolder(root / "planted" / "older")
+    assert [listing.status for listing in list_runs(root)] == ["killed", "killed"]
+    assert not folder.lock.exists()
+    with store.lock_run(folder):
+        assert [listing.status for listing in list_runs(root)] == ["killed", "running"]
+        with pytest.raises(store.ResultError, match="another process"), store.lock_run(folder):
+            pass
+    store.write_run_json(folder, store.read_run_json(folder) | {"status": "interrupted"})
+    assert [listing.status for listing in list_runs(root)] == ["killed", "interrupted"]
 
 
 def test_a_run_that_cannot_be_read_is_listed_with_its_problem(root):

@@ -9,11 +9,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from depthbench.errors import ResultError
+from depthbench.outcome import Failure, RunSummary
 from depthbench.report.claims import check
 from depthbench.report.render import render, render_judgements, render_run_summary
 from depthbench.report.summary import summarise
 from depthbench.report.tables import Heading, plain_line, render_table
-from depthbench.run import RunSummary
 from tests.fixtures_results import claim, make_run, quickstart_run, trial_rows
 
 HOSTILE = "a|b[bold]c[/bold]\x1b[31m\nd\u202e`<b>"
@@ -150,6 +150,25 @@ def test_the_end_of_a_run_tells_how_trials_ended_and_what_is_next():
     assert "5 trials: 4 ok, 1 oom" in text
     assert "depthbench report results/s/r" in text
     assert json.loads(render_run_summary(ended, "json"))["trials_by_status"] == {"ok": 4, "oom": 1}
+
+
+def test_the_end_of_a_run_says_why_trials_failed_and_how_to_run_them_again():
+    failures = tuple(Failure("failed", f"ValueError: {n}\x1b[2J", 5 - n) for n in range(5))
+    command = "depthbench run s.yaml --run r --retry-failed"
+    ended = RunSummary(
+        Path("results/s/a b"), "s", "r", 1, {"failed": 1}, {"ok": 1}, failures, command
+    )
+    text = render_run_summary(ended, "terminal")
+    assert "s: 1 trial: 1 failed" in text
+    assert "\n1 timing: 1 ok" in text
+    assert "\n5 failed: ValueError: 0" in text
+    assert "ValueError: 3" not in text
+    assert "and 2 more reasons" in text
+    assert "\x1b" not in text
+    assert command in text
+    assert "depthbench report 'results/s/a b'" in text
+    facts = json.loads(render_run_summary(ended, "json"))
+    assert facts["failures"][4] == {"status": "failed", "error": "ValueError: 4\x1b[2J", "num": 1}
 
 
 def test_plain_lines_keep_words_and_lose_commands():

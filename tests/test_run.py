@@ -2,12 +2,15 @@
 
 import json
 import math
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from depthbench import load_suite, read_run, run_suite
+from depthbench import load_suite, read_run, run_suite, store
 from depthbench import trial as trial_module
 from depthbench.errors import DataError, DepthbenchError, ResultError, SuiteError
 from depthbench.expand import expand
@@ -184,9 +187,98 @@ def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
     monkeypatch.setattr("depthbench.run.run_trial", never)
     monkeypatch.setattr("depthbench.run.run_cell", never)
     monkeypatch.setattr("depthbench.run.read_test_set", never)
+    monkeypatch.setattr("depthbench.trial.load", never)
     before = read_run(finished.folder).trials
-    run_suite(suite_of(), out=finished.folder.parent.parent, run="first")
+    out, nowhere = finished.folder.parent.parent, "/there/is/no/such/folder"
+    run_suite(suite_of(), out=out, run="first", data_dir=nowhere)
     pd.testing.assert_frame_equal(before, read_run(finished.folder).trials)
+
+
+def test_data_is_read_only_for_what_is_still_to_be_done(tmp_path, monkeypatch):
+    text = TINY.replace("dataset: {name: digits,", "dataset: {name: [digits, mnist],")
+    real, asked = trial_module.load, []
+
+    def recorded(settings, data_dir):
+        asked.append(settings.name)
+        return real(settings.model_copy(update={"name": "digits"}), data_dir)
+
+    monkeypatch.setattr(trial_module, "load", recorded)
+    text = text.replace("[0.001, 0.01]", "0.01").replace("auto", "loop")
+    text = text.replace("width: match", "width: 8")
+    suite = parse_suite(text, "t")
+    chosen = "dataset == 'digits'"
+    run_suite(suite, out=tmp_path, run="r", only=chosen)
+    assert set(asked) == {"digits"}
+    asked.clear()
+    monkeypatch.setattr(trial_module, "build_model", no_room)
+    assert run_suite(suite, out=tmp_path, run="r").trials_by_status == {"ok": 4, "oom": 4}
+    assert set(asked) == {"mnist"}
+
+
+def no_room(*args, **kwargs):
+    raise MemoryError("no room")
+
+
+def test_rows_are_in_the_order_of_the_plan_whatever_ended_first(tmp_path):
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    planned = [trial.trial_id for trial in expand(suite)]
+    run_suite(suite, out=tmp_path, run="r", only="seed == 1 and family != 'deep'")
+    run = read_run(run_suite(suite, out=tmp_path, run="r").folder)
+    assert run.trials["trial_id"].tolist() == planned
+    assert run.curves["trial_id"].drop_duplicates().tolist() == planned
+    assert run.timings["family"].tolist() == ["deep"] * 2 + ["parallel_shallow"] * 2
+    assert run.timings["phase"].tolist() == ["inference", "train_step"] * 2
+
+
+def test_a_failed_cell_has_the_columns_of_a_good_one(finished, tmp_path, monkeypatch):
+    good = read_run(finished.folder).timings
+    monkeypatch.setattr(trial_module, "measure", no_room)
+    suite = suite_of(**{"timing: {": "timing: {threads: [1, 3], "})
+    bad = read_run(run_suite(suite, out=tmp_path, run="r", only="seed == 0").folder).timings
+    assert set(bad["status"]) == {"oom"}
+    assert bad["num_threads"].tolist() == [1, 3] * 4
+    known = good.columns[good.notna().all()]
+    measured = [c for c in known if c.endswith("_seconds") or c.startswith("num_samples")]
+    measured += ["examples_per_second", "calls_per_sample", "num_warmup_calls"]
+    unknown = set(known[bad[known].isna().any()])
+    assert unknown <= {*measured, "stop_reason", "flags"}
+
+
+def test_a_new_question_and_new_claims_are_answered_from_the_old_results(tmp_path):
+    suite = suite_of(**{"execution: auto": "execution: fused"})
+    first = run_suite(suite, out=tmp_path, run="r", only="seed == 0")
+    text = TINY.replace("execution: auto", "execution: fused").replace("same-size", "other")
+    other = parse_suite(text + "question: New?\n", "tiny.yaml")
+    assert other.suite_hash != suite.suite_hash
+    resumed = run_suite(other, out=tmp_path, run="r", only="seed == 0")
+    state = read_run(resumed.folder).run
+    assert (state["question"], state["claims"][0]["id"]) == ("New?", "other")
+    assert (state["suite_hash"], state["suite_text"]) == (other.suite_hash, other.text)
+    assert len(read_run(first.folder).trials) == 4
+
+
+def test_sigterm_stops_a_run_as_an_interrupt_does(tmp_path, monkeypatch):
+    def terminated(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("depthbench.run.run_trial", terminated)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_suite(suite_of(), out=tmp_path, run="r", only="lr > 0", keep_weights=True)
+    assert caught.value.__notes__ == [
+        f"finish it with: depthbench run tiny.yaml --run r --out {tmp_path} "
+        "--only 'lr > 0' --keep-weights"
+    ]
+    assert store.read_run_json(tmp_path / "tiny" / "r")["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_run_goes_on_in_a_thread_of_a_notebook(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        options = {"out": tmp_path, "run": "r", "only": "seed == 0 and lr < 0.002"}
+        summary = pool.submit(run_suite, suite_of(), **options).result()
+    assert summary.trials_by_status == {"ok": 2}
 
 
 @pytest.mark.parametrize("stage", ["run_trial", "read_test_set", "run_cell"])
@@ -236,6 +328,10 @@ def test_a_failing_trial_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
         summary = run_suite(suite, out=tmp_path, run="r")
     assert summary.trials_by_status == {"ok": 6, "failed": 2}
     assert summary.num_failures == 2
+    (reason,) = summary.failures
+    assert (reason.status, reason.num) == ("failed", 2)
+    assert reason.error.startswith("ValueError: a defect")
+    assert summary.retry_command.endswith("--retry-failed")
     failed = read_run(summary.folder).trials.query("status == 'failed'")
     assert failed["error"].str.startswith("ValueError: a defect").all()
     assert run_suite(suite, out=tmp_path, run="r").num_failures == 2

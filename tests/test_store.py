@@ -164,15 +164,41 @@ def test_curves_keep_their_points_with_their_trial(folder):
     assert owners == ["2" * 16, "2" * 16, "3" * 16]
 
 
+def test_rows_come_in_the_order_of_the_plan_and_unplanned_ones_last(folder):
+    for number, place in (("1", None), ("2", 2), ("3", 0), ("4", 1)):
+        row = trial_row(number * 16, plan_index=place, started_at=f"2026-01-0{number}")
+        store.write_trial_part(folder, row, curve_rows(2), [PROBE_ROW])
+        store.write_timing_part(folder, timing_row(number * 16, plan_index=place))
+    for _ in range(2):
+        run = store.read_run(folder)
+        assert run.trials.trial_id.str[0].tolist() == ["3", "4", "2", "1"]
+        assert run.timings.cell_id.str[0].tolist() == ["3", "4", "2", "1"]
+        assert run.probes.trial_id.str[0].tolist() == ["3", "4", "2", "1"]
+        assert "".join(run.curves.trial_id.str[0]) == "33442211"
+        assert run.curves.step.tolist() == [0, 1] * 4
+        store.merge(folder)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_broken_table_is_named_with_a_command_that_helps(merged, name):
+    merged.table(name).write_bytes(b"not parquet\n" * 9)
+    with pytest.raises(ResultError, match=rf"{name}\.parquet: not a readable") as caught:
+        store.read_run(merged)
+    (line,) = str(caught.value).splitlines()
+    is_made_again = name in ("trials", "timings")
+    assert line.endswith(f"depthbench run SUITE --run {'first' if is_made_again else 'NAME'}")
+
+
 def test_finished_trials_say_what_resuming_and_selecting_need(folder):
     store.write_trial_part(folder, trial_row("1" * 16), [])
-    store.write_trial_part(folder, trial_row("2" * 16, status="oom", val_loss=None), [])
+    failed = trial_row("2" * 16, status="oom", error="no room", val_loss=None)
+    store.write_trial_part(folder, failed, [])
     store.merge(folder)
     store.write_trial_part(folder, trial_row("3" * 16, test_loss=0.5, is_selected=True), [])
-    known = {"status": "ok", "lr": 0.001, "val_loss": 0.25}
+    known = {"status": "ok", "error": None, "lr": 0.001, "val_loss": 0.25}
     assert store.finished_trials(folder) == {
         "1" * 16: known | {"is_selected": None, "has_test": False},
-        "2" * 16: {"status": "oom", "lr": 0.001, "val_loss": None}
+        "2" * 16: {"status": "oom", "error": "no room", "lr": 0.001, "val_loss": None}
         | {"is_selected": None, "has_test": False},
         "3" * 16: known | {"is_selected": True, "has_test": True},
     }
@@ -194,7 +220,7 @@ def test_a_part_wins_over_the_merged_row_with_its_curves(folder):
         assert run.trials.status.tolist() == ["ok"]
         assert run.curves.step.tolist() == [0, 1]
         assert run.probes.empty
-        assert store.finished_cells(folder) == {"c" * 16: "ok"}
+        assert store.finished_cells(folder) == {"c" * 16: {"status": "ok", "error": None}}
         assert store.finished_trials(folder)["a" * 16]["status"] == "ok"
         store.merge(folder)
 

@@ -454,6 +454,31 @@ def test_time_spent_in_validation_is_not_training_time():
     assert result.train_seconds == 0.0
 
 
+@pytest.mark.parametrize("duration", [{"epochs": 3.0}, {"steps": 10}, {"seconds": 12.0}])
+def test_who_hears_of_each_step_changes_nothing(duration):
+    heard = []
+    silent, watched = (
+        train(
+            make_network(),
+            make_data(),
+            settings_of(**duration),
+            seed=0,
+            clock=FakeClock(step=1.0),
+            **options,
+        )
+        for options in ({}, {"on_progress": lambda *given: heard.append(given)})
+    )
+    assert watched == silent
+    shares = [share for share, _ in heard]
+    assert len(shares) == watched.steps_taken
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] <= 1
+    losses = [value for _, value in points(watched, "val", "loss")]
+    assert heard[0][1] is None
+    assert {loss for _, loss in heard[1:]} <= {None, *losses}
+    assert heard[-1][1] in losses
+
+
 # --- divergence -----------------------------------------------------------------------------------
 
 

@@ -28,7 +28,10 @@ _SHORT_HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class RunListing:
-    """One run: what it is of, how far it is; `problem` says why it cannot be read."""
+    """One run: what it is of, how far it is; `problem` says why it cannot be read.
+
+    `status` is that of run.json, but killed where nobody writes a run that says it is running.
+    """
 
     suite: str
     run: str
@@ -50,7 +53,7 @@ def list_runs(root: Path) -> list[RunListing]:
 
 
 def _listing(folder: Path) -> RunListing:
-    from depthbench.store import read_run
+    from depthbench.store import is_being_written, read_run
 
     try:
         found = read_run(folder)
@@ -59,10 +62,13 @@ def _listing(folder: Path) -> RunListing:
         place = (folder.parent.name, folder.name, "unreadable")
         return RunListing(*place, *nothing, str(folder), str(error))
     counts = Counter(found.trials["status"])
+    status = str(found.run.get("status") or "unknown")
+    if status == "running" and not is_being_written(folder):
+        status = "killed"
     return RunListing(
         suite=str(found.run.get("suite") or folder.parent.name),
         run=str(found.run.get("run") or folder.name),
-        status=str(found.run.get("status") or "unknown"),
+        status=status,
         num_ok=counts["ok"],
         num_diverged=counts["diverged"],
         num_failed=sum(counts[status] for status in FAILURES),

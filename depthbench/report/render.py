@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from depthbench.report.tables import captured, check_format, plain_line, to_csv, to_json
 from depthbench.report.values import Group, RunReport, Summary, VariantRow
 from depthbench.report.verdicts import Judgement
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,26 @@ _JUDGEMENT_KEYS = (
     "reason",
     "source",
 )
+
+
+# The end of a run shows so many reasons for which trials failed; its table has them all.
+NUM_REASONS = 3
+
+
+class EndedWork(Protocol):
+    """Why some trials or cells failed."""
+
+    @property
+    def status(self) -> str:
+        """Return how they ended."""
+
+    @property
+    def error(self) -> str:
+        """Return the first line of why."""
+
+    @property
+    def num(self) -> int:
+        """Return how many did."""
 
 
 class EndedRun(Protocol):
@@ -60,6 +82,14 @@ class EndedRun(Protocol):
     @property
     def cells_by_status(self) -> dict[str, int]:
         """Return how many timing cells ended how."""
+
+    @property
+    def failures(self) -> Sequence[EndedWork]:
+        """Return why some failed, the most frequent reason first."""
+
+    @property
+    def retry_command(self) -> str:
+        """Return the command that runs the failed ones again."""
 
 
 def render(summary: Summary, format: str = "terminal", console: Console | None = None) -> str:
@@ -128,18 +158,30 @@ def render_run_summary(
         "num_trials": ended.num_trials,
         "trials_by_status": ended.trials_by_status,
         "cells_by_status": ended.cells_by_status,
+        "failures": [
+            {"status": failure.status, "error": failure.error, "num": failure.num}
+            for failure in ended.failures
+        ],
     }
     if format == "json":
         return to_json(facts)
     if format == "csv":
         return to_csv(list(facts), [facts])
-    lines = [
-        f"{plain_line(ended.suite)}: {ended.num_trials:,} trials: {_counts(ended.trials_by_status)}"
-    ]
+    num_trials = counted(ended.num_trials, "trial")
+    lines = [f"{plain_line(ended.suite)}: {num_trials}: {_counts(ended.trials_by_status)}"]
     if ended.cells_by_status:
-        num_cells = sum(ended.cells_by_status.values())
-        lines.append(f"{num_cells:,} timings: {_counts(ended.cells_by_status)}")
-    lines += [f"results: {ended.folder}", f"next: depthbench report {ended.folder}"]
+        num_cells = counted(sum(ended.cells_by_status.values()), "timing")
+        lines.append(f"{num_cells}: {_counts(ended.cells_by_status)}")
+    lines += [
+        f"{failure.num:,} {failure.status}: {plain_line(failure.error)}"
+        for failure in ended.failures[:NUM_REASONS]
+    ]
+    if len(ended.failures) > NUM_REASONS:
+        lines.append(f"and {counted(len(ended.failures) - NUM_REASONS, 'more reason')}")
+    lines.append(f"results: {ended.folder}")
+    if ended.failures:
+        lines.append(f"next, after mending that: {ended.retry_command}")
+    lines.append(f"next: {shlex.join(['depthbench', 'report', str(ended.folder)])}")
     return "\n".join(f"- {line}" for line in lines) if format == "md" else "\n".join(lines)
 
 

@@ -5,12 +5,13 @@ Read `loop.py` first. Importing this loads torch.
 
 from depthbench.training.curves import Evaluation
 from depthbench.training.evaluation import evaluate
-from depthbench.training.loop import TrainingResult, train
+from depthbench.training.loop import OnProgress, TrainingResult, train, unheard
 from depthbench.training.memory import is_out_of_memory
 from depthbench.training.tensors import PreparedData, Tensors, prepare
 
 __all__ = [
     "Evaluation",
+    "OnProgress",
     "PreparedData",
     "Tensors",
     "TrainingResult",
@@ -18,4 +19,5 @@ __all__ = [
     "is_out_of_memory",
     "prepare",
     "train",
+    "unheard",
 ]

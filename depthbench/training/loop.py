@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,12 @@ from depthbench.training.tensors import PreparedData
 # Reading a loss waits for the device, so one that is not finite is looked for this often.
 STEPS_BETWEEN_CHECKS = 50
 
+OnProgress = Callable[[float, float | None], None]
+
+
+def unheard(share: float, loss: float | None) -> None:
+    """Tell nobody how far a training is."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
@@ -48,7 +54,7 @@ class TrainingResult:
     metrics: dict[str, float]
 
 
-def train(  # noqa: PLR0913 - the last three are for tests and notebooks
+def train(  # noqa: PLR0913 - the last ones are for those who watch
     model: nn.Module,
     data: PreparedData,
     settings: TrainSettings,
@@ -57,6 +63,7 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
     task: Task | None = None,
     clock: Callable[[], float] = time.perf_counter,
     on_evaluation: Callable[[Evaluation], None] | None = None,
+    on_progress: OnProgress = unheard,
 ) -> TrainingResult:
     """Train a network in place and say how it went.
 
@@ -73,6 +80,8 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
         task: what is learned (default: classify).
         clock: returns seconds, for `train_seconds` and for a duration in seconds.
         on_evaluation: called at each validation; its time is not counted.
+        on_progress: called at each step with what is known without waiting for the device: the
+            share of the training that is done, and the last validation loss, if any.
 
     Returns:
         The result; `diverged` when a loss was not finite, with the step it was noticed at.
@@ -117,6 +126,7 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
             losses.add(take_step(*task.training_batch(augment(inputs), targets)), len(targets))
             step += 1
             examples += len(targets)
+            on_progress(horizon.progress(step, elapsed), _last_loss(evaluations))
             due = horizon.num_evaluations(step, examples, elapsed, settings.evaluations)
             if due > num_due or step % STEPS_BETWEEN_CHECKS == 0:
                 has_diverged = not losses.is_finite()
@@ -145,6 +155,10 @@ def train(  # noqa: PLR0913 - the last three are for tests and notebooks
         curve=[row for evaluation in evaluations for row in evaluation.rows()],
         metrics=metrics if error is None else {},
     )
+
+
+def _last_loss(evaluations: Sequence[Evaluation]) -> float | None:
+    return evaluations[-1].validation.get("loss") if evaluations else None
 
 
 def _final_metrics(

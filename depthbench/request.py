@@ -1,0 +1,121 @@
+"""What a run is asked for: checked before anything is read or made, and told as a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from depthbench import store
+from depthbench.document import Document
+from depthbench.errors import SuiteError
+from depthbench.executors import EXECUTORS
+from depthbench.expand import expand, select
+from depthbench.journal import check_resumable, default_name
+from depthbench.spec import Trial
+from depthbench.suite import Suite, load_suite
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Hold the options of `depthbench run` as the user gave them, by the same names."""
+
+    out: str = "results"
+    run: str | None = None
+    executor: str = "local"
+    device: str = "auto"
+    data_dir: str | None = None
+    only: str | None = None
+    retry_failed: bool = False
+    keep_weights: bool = False
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Hold a run that can be done; `trials` are those of `every_trial` that `only` chose.
+
+    `options.run` is the run's name, and `device` one that is here.
+    """
+
+    suite: Suite
+    every_trial: tuple[Trial, ...]
+    trials: tuple[Trial, ...]
+    device: str
+    options: RunOptions
+    folder: store.RunFolder
+
+
+def request_run(suite: Suite | str | Path, options: RunOptions) -> RunRequest:
+    """Return what is to be run; refuses all that can be refused without reading data.
+
+    Raises:
+        SuiteError: the suite cannot be expanded, `only` chooses nothing, or there is no such
+            executor or device.
+        ResultError: the run's name is no name, or an existing run of it cannot be resumed.
+    """
+    suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    if options.executor not in EXECUTORS:
+        known = ", ".join(EXECUTORS)
+        raise SuiteError(
+            f"--executor {options.executor}: not available yet; this version has: {known}"
+        )
+    every_trial = expand(suite)
+    trials = select(every_trial, options.only) if options.only else every_trial
+    device = resolve_device(options.device)
+    options = replace(options, run=default_name() if options.run is None else options.run)
+    folder = store.run_folder(Path(options.out), suite.name, options.run or "")
+    if folder.run_json.exists():
+        check_resumable(suite, folder, device)
+    return RunRequest(suite, every_trial, trials, device, options, folder)
+
+
+def resolve_device(device: str) -> str:
+    """Return the device to use: auto is a GPU where there is one.
+
+    Raises:
+        SuiteError: there is no such device on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SuiteError(
+            f"--device {device}: {reason}; `depthbench doctor` shows what is here"
+        ) from None
+    return str(found)
+
+
+def run_command(suite: Suite, options: RunOptions) -> str:
+    """Return the command that does a run, or goes on with it: complete, quoted for a shell.
+
+    A suite that Python changed after reading it says nothing of that; `--set` it does remember.
+    """
+    words = ["depthbench", "run", suite.source]
+    words += [word for text in _overrides(suite.document) for word in ("--set", text)]
+    usual = RunOptions()
+    for name in ("run", "out", "executor", "device", "data_dir", "only"):
+        value = getattr(options, name)
+        if value != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", value]
+    flags = ("retry_failed", "keep_weights")
+    words += [f"--{name.replace('_', '-')}" for name in flags if getattr(options, name)]
+    return shlex.join(words)
+
+
+def _overrides(document: Document) -> list[str]:
+    """Return the `key=value` texts that were set over the file: the marks of their keys say so."""
+    found = []
+    for path, mark in document.key_marks.items():
+        key = mark.removeprefix("--set ")
+        if key != mark and key.strip() == ".".join(map(str, path)):
+            value = document.value
+            for part in path:
+                value = value[part]
+            found.append(f"{key.strip()}={json.dumps(value, ensure_ascii=False)}")
+    return found
