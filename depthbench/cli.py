@@ -260,12 +260,17 @@ def schema() -> None:
 
 
 @app.command()
-def doctor(out: Out = Path("results"), format: As = Format.terminal) -> None:
-    """Check this machine: versions, devices, threads, clock, data, disk."""
+def doctor(
+    out: Out = Path("results"), data_dir: DataDir = None, format: As = Format.terminal
+) -> None:
+    """Check this machine: versions, device, threads, clock, disk, data. Exits 1 at a PROBLEM."""
+    from depthbench.data import survey
     from depthbench.environment import doctor as examine
-    from depthbench.plan import render_checks
+    from depthbench.plan import data_checks, render_checks
 
-    _print(render_checks(examine(out), format.value))
+    checks = examine(out, data_checks=data_checks(survey(data_dir)))
+    _print(render_checks(checks, format.value))
+    raise typer.Exit(1 if any(check.is_ok is False for check in checks) else 0)
 
 
 @app.command()

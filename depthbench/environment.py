@@ -157,6 +157,7 @@ def doctor(
         data_checks: What the caller found out about data sets.
     """
     examined: tuple[Callable[[], Check], ...] = (
+        lambda: Check("depthbench", True, __version__),
         _check_python,
         _check_torch,
         lambda: _check_device(device),

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from depthbench.environment import Check
 from depthbench.report.tables import Heading, render_table
 from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.units import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthbench.data import DatasetStatus
 
 _TRIAL_KEYS = (
     "trial_id",
@@ -27,16 +33,22 @@ _TRIAL_KEYS = (
 )
 _VARIANT_HEADINGS = (
     Heading("family", "family"),
-    Heading("backbone", "backbone"),
-    Heading("dataset", "data"),
     Heading("depth", "L", is_number=True),
     Heading("width", "d", is_number=True),
+    Heading("backbone", "backbone"),
+    Heading("dataset", "data"),
+    Heading("task", "task"),
     Heading("hidden", "d_h", is_number=True),
     Heading("total_params", "weights", is_number=True),
     Heading("forward_flops", "FLOPs", is_number=True),
-    Heading("budget", "budget error", is_number=True),
+    Heading("budget", "budget\nerror", is_number=True),
     Heading("num_trials", "trials", is_number=True),
 )
+
+
+_OWN_DATA = ("npz", "text")
+# A terminal shows the beginning of a larger plan; the other formats show all of it.
+_MAX_VARIANTS = 40
 
 
 def describe_plan(suite: Suite, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -65,8 +77,11 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return row
 
 
-def render_plan(plan: dict[str, Any], format: str) -> str:
-    """Return a plan as text: json whole, csv a line a trial, else a line a variant."""
+def render_plan(plan: dict[str, Any], format: str, console: Console | None = None) -> str:
+    """Return a plan as text: json whole, csv a line a trial, else a line a variant.
+
+    A terminal shows the first variants of a large plan, and the task where there are several.
+    """
     if format == "json":
         return json.dumps(plan)
     if format == "csv":
@@ -79,13 +94,21 @@ def render_plan(plan: dict[str, Any], format: str) -> str:
         row = variants.setdefault(key, trial | {"num_trials": 0, "budget": _errors(trial)})
         row["num_trials"] += 1
     count = f"{counted(plan['num_trials'], 'trial')} of {counted(len(variants), 'variant')}"
-    return render_table(
-        _VARIANT_HEADINGS,
-        variants.values(),
+    has_tasks = len({row["task"] for row in variants.values()}) > 1
+    limit = _MAX_VARIANTS if format == "terminal" else None
+    table = render_table(
+        [heading for heading in _VARIANT_HEADINGS if has_tasks or heading.key != "task"],
+        list(variants.values())[:limit],
         format,
         title=f"{plan['suite']} ({plan['suite_hash']}): {count}",
         note=plan["question"],
+        console=console,
+        num_names=3,
     )
+    num_more = len(variants) - _MAX_VARIANTS if limit else 0
+    if num_more <= 0:
+        return table
+    return f"{table}\n\n{num_more:,} more variants; all of them: --format md, csv or json"
 
 
 def _errors(trial: dict[str, Any]) -> str | None:
@@ -124,7 +147,7 @@ def _block(row: dict[str, Any]) -> str:
     )
 
 
-def render_datasets(statuses: Sequence[Any], format: str) -> str:
+def render_datasets(statuses: Sequence[Any], format: str, console: Console | None = None) -> str:
     """Return which data sets are here, and how to get the others."""
     rows = [asdict(status) for status in statuses]
     headings = (
@@ -141,20 +164,41 @@ def render_datasets(statuses: Sequence[Any], format: str) -> str:
         return render_table((*headings, *more), rows, format)
     notes = [f"{row['name']} is in {row['path']}" for row in rows if row["path"]]
     notes += [row["note"] for row in rows if row["note"]]
-    return "\n".join([render_table(headings, rows, format).rstrip("\n"), "", *notes])
+    table = render_table(headings, rows, format, console=console, num_names=1)
+    return "\n".join([table.rstrip("\n"), "", *notes])
 
 
-def render_checks(checks: Iterable[Any], format: str) -> str:
+def data_checks(statuses: Iterable[DatasetStatus]) -> list[Check]:
+    """Return what `doctor` says of data sets: a corrupt one is a problem, an absent one is not.
+
+    A user's own files (npz, text) are not looked for.
+    """
+    return [_data_check(status) for status in statuses if status.name not in _OWN_DATA]
+
+
+def _data_check(status: DatasetStatus) -> Check:
+    name = f"data: {status.name}"
+    if status.is_corrupt:
+        return Check(name, False, "corrupt", status.note)
+    if not status.is_present:
+        return Check(name, None, "not here", "`depthbench datasets` says how to get it")
+    found = "complete" if status.is_complete else "incomplete"
+    official = "official" if status.is_official else "not the official files"
+    is_whole = status.is_complete and status.is_official
+    return Check(name, True if is_whole else None, f"{found}, {official}", status.note)
+
+
+def render_checks(checks: Iterable[Check], format: str, console: Console | None = None) -> str:
     """Return what `doctor` found on this machine."""
     rows = []
     for check in checks:
         row = asdict(check)
         row["state"] = {True: "ok", False: "PROBLEM", None: "note"}[check.is_ok]
         rows.append(row)
-    headings = (
-        Heading("state", "state"),
-        Heading("name", "what"),
-        Heading("found", "found"),
-        Heading("advice", "advice"),
-    )
-    return render_table(headings, rows, format)
+    headings = [Heading("state", "state"), Heading("name", "what"), Heading("found", "found")]
+    if format in ("json", "csv"):
+        headings.append(Heading("advice", "advice"))
+    else:
+        for row in rows:
+            row["found"] = "; ".join(filter(None, (row["found"], row["advice"])))
+    return render_table(headings, rows, format, console=console)

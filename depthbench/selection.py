@@ -40,13 +40,16 @@ def select_learning_rates(
         if any(trial.trial_id not in outcomes for rate in rates.values() for trial in rate):
             continue
         ended = {lr: [outcomes[t.trial_id] for t in rates[lr]] for lr in rates}
-        best = min(rates, key=lambda lr: (*_badness(ended[lr]), lr))
+        best = min(rates, key=lambda lr: (*badness(ended[lr]), lr))
         is_best |= {trial.trial_id: lr == best for lr in rates for trial in rates[lr]}
     return is_best
 
 
-def _badness(outcomes: Sequence[Outcome]) -> tuple[bool, int, int, float]:
-    """Return (has no result, seeds diverged, seeds failed, mean validation loss); small is good."""
+def badness(outcomes: Sequence[Outcome]) -> tuple[bool, int, int, float]:
+    """Return (has no result, seeds diverged, seeds failed, mean validation loss); small is good.
+
+    A run chooses by it, and so does the report of a run that has not chosen yet.
+    """
     losses = [o.val_loss for o in outcomes if o.status == "ok" and o.val_loss is not None]
     num_diverged = sum(outcome.status == "diverged" for outcome in outcomes)
     num_failed = len(outcomes) - len(losses) - num_diverged

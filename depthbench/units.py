@@ -8,6 +8,7 @@ _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min")
 _MAGNITUDES = ((1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))
 _UNKNOWN = "-"
 _EXACT_BELOW = 1_000_000
+_MAX_DECIMALS = 12
 
 
 def format_count(number: float | None) -> str:
@@ -67,8 +68,8 @@ def format_estimate(
         return _UNKNOWN
     if low is None or high is None:
         return significant(value)
-    decimals = decimals_for(high - low, value)
-    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    decimals = _decimals_off_zero(decimals_for(high - low, value), low, high)
+    return f"{value:z.{decimals}f} [{low:z.{decimals}f}, {high:z.{decimals}f}]"
 
 
 def format_percentages(
@@ -77,16 +78,27 @@ def format_percentages(
     """Return a fraction with its interval in percent, such as 97.8% [97.1, 98.4]."""
     if low is None or high is None:
         return f"{100 * value:{'+' if is_signed else ''}.1f}%"
-    decimals = min(2, decimals_for(100 * (high - low), 100 * value))
-    sign = "+" if is_signed else ""
-    ends = (f"{100 * end:.{decimals}f}" for end in (low, high))
-    return f"{100 * value:{sign}.{decimals}f}% [{', '.join(ends)}]"
+    low, high = 100 * low, 100 * high
+    decimals = _decimals_off_zero(min(2, decimals_for(high - low, 100 * value)), low, high)
+    sign = "+" if is_signed else ""  # and z in a format: no zero with a minus
+    ends = (f"{end:z.{decimals}f}" for end in (low, high))
+    return f"{100 * value:{sign}z.{decimals}f}% [{', '.join(ends)}]"
 
 
 def decimals_for(spread: float, value: float) -> int:
     """Return the decimals that show two digits of a spread, or four of the value without one."""
     is_rounding = spread <= 1e-12 * abs(value)
-    return min(12, max(0, 3 - _exponent(value) if is_rounding else 1 - _exponent(spread)))
+    return min(
+        _MAX_DECIMALS, max(0, 3 - _exponent(value) if is_rounding else 1 - _exponent(spread))
+    )
+
+
+def _decimals_off_zero(decimals: int, low: float, high: float) -> int:
+    """Return as many decimals as it takes to see that an interval that leaves out zero does."""
+    nearest = low if low > 0 else high if high < 0 else None
+    while nearest is not None and decimals < _MAX_DECIMALS and round(nearest, decimals) == 0:
+        decimals += 1
+    return decimals
 
 
 def significant(value: float, digits: int = 3) -> str:

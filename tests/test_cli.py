@@ -102,8 +102,17 @@ def test_families_and_datasets_and_doctor_and_schema_describe_themselves(tmp_pat
     assert "parallel_shallow" in call("families").stdout
     names = {row["name"] for row in json.loads(call("datasets", "--format", "json").stdout)}
     assert {"digits", "mnist", "fashion_mnist"} <= names
-    assert "PyTorch" in call("doctor", "--out", tmp_path).stdout
+    found = json.loads(call("doctor", "--out", tmp_path, "--format", "json").stdout)
+    assert {"depthbench", "PyTorch", "data: digits", "data: mnist"} <= {
+        row["name"] for row in found
+    }
     assert json.loads(call("schema").stdout)["title"] == "Suite"
+
+
+def test_doctor_exits_1_at_a_problem(tmp_path):
+    blocked = tmp_path / "results"
+    blocked.write_text("a file")
+    assert "PROBLEM" in call("doctor", "--out", blocked, code=1).stdout
 
 
 def test_init_writes_a_suite_that_plans(tmp_path):

@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import requests
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from depthbench.data import download
 from depthbench.data.download import RemoteFile, fetch
@@ -108,3 +110,52 @@ def test_a_terminal_shows_progress_on_standard_error(tmp_path, monkeypatch, caps
     assert captured.out == ""
     assert "train.gz" in captured.err
     assert "100%" in captured.err
+
+
+class Mirrors:
+    """Fail as requests does, once for each of these errors, and count."""
+
+    def __init__(self, *errors):
+        self.errors, self.asked = errors, []
+
+    def __call__(self, url, file, folder):
+        error = self.errors[len(self.asked) % len(self.errors)]
+        self.asked.append(url)
+        raise error
+
+
+def unreachable(text="[Errno 111] Connection refused"):
+    cause = NewConnectionError(None, text)
+    return requests.ConnectionError(MaxRetryError(None, "/", cause))
+
+
+def test_without_a_network_each_mirror_is_tried_once(tmp_path):
+    mirrors = Mirrors(unreachable(), requests.ConnectTimeout(ConnectTimeoutError("no answer")))
+    with pytest.raises(DataError) as caught:
+        fetch(FILE, ["http://a/", "http://b/"], tmp_path, mirrors)
+    assert mirrors.asked == ["http://a/train.gz", "http://b/train.gz"]
+    assert "http://a/train.gz (" in str(caught.value)
+    assert "http://b/train.gz (no answer)" in str(caught.value)
+
+
+def test_one_mirror_that_was_reached_is_worth_a_second_round(tmp_path):
+    mirrors = Mirrors(unreachable(), requests.HTTPError("503 Server Error"))
+    with pytest.raises(DataError, match="503"):
+        fetch(FILE, ["http://a/", "http://b/"], tmp_path, mirrors)
+    assert len(mirrors.asked) == 4
+
+
+def test_a_name_server_that_does_not_answer_is_not_asked_again(tmp_path, monkeypatch):
+    ticks = iter([0.0, 3.6, 10.0, 13.6])
+    monkeypatch.setattr(download.time, "perf_counter", lambda: next(ticks))
+    mirrors = Mirrors(unreachable("Failed to resolve 'a' (Temporary failure in name resolution)"))
+    with pytest.raises(DataError, match="Failed to resolve"):
+        fetch(FILE, ["http://a/", "http://b/", "http://c/"], tmp_path, mirrors)
+    assert mirrors.asked == ["http://a/train.gz"]
+
+
+def test_a_name_that_is_soon_known_not_to_exist_leaves_the_other_mirrors(tmp_path):
+    mirrors = Mirrors(unreachable("Failed to resolve 'a' (Name or service not known)"))
+    with pytest.raises(DataError):
+        fetch(FILE, ["http://a/", "http://b/", "http://c/"], tmp_path, mirrors)
+    assert len(mirrors.asked) == 3

@@ -1,5 +1,6 @@
 """A user's own .npz file: what is recognised, and what is refused with a reason."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from depthbench import read_run, run_suite
 from depthbench.data import load, problem_of
-from depthbench.data.npz_layout import read_layout
+from depthbench.data.npz_layout import CLASS_NAMES, NAMES, read_layout
 from depthbench.errors import DataError
 from depthbench.grammar import DatasetSettings, TaskSettings
 
@@ -338,3 +340,59 @@ def test_a_layout_names_only_the_arrays_it_uses(tmp_path):
     assert set(layout.parts) == {"train", "test"}
     assert layout.image_shape == (1, 6, 5)
     assert len(load(own).train) == 25
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"y_train": np.arange(30) % 4 + 1, "y_test": np.arange(8) % 4 + 1},
+            "no example of class 0",
+        ),
+        ({"y_train": np.arange(30) % 4 * 2, "y_test": np.arange(8) % 2 * 2}, "class 1, 3, 5: "),
+        ({"y_test": np.arange(8)}, "y_train has no example of class 4, 5, 6, 7"),
+    ],
+)
+def test_a_class_without_a_training_example_is_refused_unless_it_is_meant(
+    tmp_path, changes, message
+):
+    found = refusal(saved(tmp_path, arrays() | changes))
+    assert message in found
+    assert "num_classes: " in found
+    meant = saved(tmp_path, arrays() | changes, num_classes=9)
+    assert load(meant).num_classes == 9
+
+
+def test_one_huge_label_is_refused_at_once(tmp_path):
+    labels = np.arange(30) % 4
+    labels[7] = 1 << 60
+    assert "no example of class 4, 5, 6" in refusal(saved(tmp_path, arrays() | {"y_train": labels}))
+
+
+def test_a_named_class_that_no_split_has_is_accepted_but_not_one_that_only_the_test_set_has(
+    tmp_path,
+):
+    named = arrays() | {"class_names": np.array(list("abcdef"))}
+    assert load(saved(tmp_path, named)).num_classes == 6
+    with pytest.raises(DataError, match=r"no example of class 5: .*num_classes: 6"):
+        load(saved(tmp_path, named | {"y_test": np.full(8, 5)}))
+
+
+def test_the_example_of_the_guide_runs(tmp_path, monkeypatch):
+    guide = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "docs/data.md", "exec"), {})
+    (tmp_path / "shapes.yaml").write_text(text)
+    summary = run_suite("shapes.yaml", out=tmp_path / "results", run="r")
+    assert summary.trials_by_status == {"ok": 6}
+    trials = read_run(summary.folder).trials
+    assert set(trials["train_examples"]) == {360}
+    assert trials["test_accuracy"].min() > 0.9
+
+
+def test_the_guide_names_every_array():
+    guide = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    names = [name for names in NAMES for pair in names.values() for name in pair]
+    assert [name for name in [*names, CLASS_NAMES] if f"`{name}`" not in guide] == []

@@ -86,7 +86,7 @@ def test_markdown_has_the_answer_and_whole_tables(summary):
     assert "**At equal total_params" in text
     table = [line for line in text.splitlines() if line.startswith("| 1 | wide |")]
     assert len(table) == 1
-    assert "0.0812 [0.0794, 0.0830]" in table[0]
+    assert "0.0812 [0.0783, 0.0841]" in table[0]
     assert "90.2 µs ±1%" in table[0]
 
 
@@ -197,3 +197,34 @@ def test_any_rows_make_a_table_in_any_format():
         '"[""p"", ""q""]",true',
     ]
     assert json.loads(render_table(headings, rows, "json")) == rows
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_table_of_rows_breaks_a_word_or_leaves_its_terminal(width):
+    headings = [Heading(name, name, name == "count") for name in ("name", "kind", "count", "what")]
+    rows = [
+        {
+            "name": "parallel_shallow-variant",
+            "kind": "transformer-of-images",
+            "count": 123_456_789,
+            "what": "words that are many, some of them as long as incomprehensibility",
+        }
+    ]
+    text = render_table(headings, rows, "terminal", console=console(width))
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    wanted = {"parallel_shallow-variant", "transformer-of-images", "123,456,789"}
+    assert wanted | {"incomprehensibility", "count", "what"} <= set(text.split())
+
+
+def test_a_table_that_goes_on_below_names_its_rows_again():
+    headings = [Heading(name, name) for name in ("name", "first", "second")]
+    rows = [{"name": "row-name", "first": "x" * 30, "second": "y" * 30}]
+    text = render_table(headings, rows, "terminal", console=console(60), num_names=1)
+    assert text.split().count("row-name") == 2
+    assert text.count("\n\n") == 1
+
+
+def test_the_legend_says_which_interval_is_which(summary):
+    text = " ".join(render(summary, "terminal", console(200)).split())
+    assert "95% interval of the mean over seeds: a bootstrap, widened for few seeds." in text
+    assert "against best: paired by seed, Student's 95% interval for all pairs together" in text

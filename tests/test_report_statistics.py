@@ -19,10 +19,38 @@ def test_a_mean_lies_inside_its_interval_and_n_is_told():
     assert 1.0 < found.low < 3.0 < found.high < 5.0
 
 
-def test_three_seeds_span_their_own_range():
-    # All three draws are the smallest in 1 of 27 cases, more than the 2.5% below the interval.
+def test_an_interval_is_the_bootstraps_widened_for_few_seeds():
+    # All three draws are the smallest in 1 of 27 cases, more than the 2.5% below the interval: its
+    # ends are the smallest and the largest, 2 below the mean and 3 above it, times what is missing
+    # of their spread, sqrt(3/2), and of what is known of it, t(0.975; 2) / z(0.975).
     found = mean_interval([1.0, 2.0, 6.0])
-    assert (found.low, found.high) == (1.0, 6.0)
+    widening = np.sqrt(1.5) * 4.302653 / 1.959964
+    assert found.low == pytest.approx(3.0 - 2.0 * widening)
+    assert found.high == pytest.approx(3.0 + 3.0 * widening)
+
+
+def test_many_seeds_leave_the_bootstraps_interval_as_it_is():
+    values = list(np.random.default_rng(0).normal(size=2_000))
+    found = mean_interval(values)
+    error = np.std(values, ddof=1) / np.sqrt(2_000)
+    assert found.high - found.value == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_a_stratum_without_spread_does_not_lend_its_degrees_of_freedom():
+    lonely = stratified_mean([[1.0, 2.0, 6.0]])
+    padded = stratified_mean([[1.0, 2.0, 6.0], [5.0] * 30])
+    assert 33 * (padded.high - padded.value) == pytest.approx(3 * (lonely.high - lonely.value))
+
+
+@pytest.mark.parametrize("spreads", [[1.0], [1.0, 3.0, 10.0]])
+@pytest.mark.parametrize("num_seeds", [3, 5])
+def test_an_interval_covers_the_mean_about_as_often_as_it_says(num_seeds, spreads):
+    generator = np.random.default_rng(1)
+    num_hits = 0
+    for _ in range(300):
+        found = stratified_mean([generator.normal(0, s, num_seeds) for s in spreads])
+        num_hits += found.low <= 0 <= found.high
+    assert 0.90 <= num_hits / 300 <= 0.985  # plain percentiles: 0.75 to 0.85
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]])

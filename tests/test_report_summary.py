@@ -39,8 +39,9 @@ def test_the_answer_names_the_best_its_lead_and_what_is_not_separated():
     group = summarise([quickstart_run()]).runs[0].groups[0]
     assert group.answer == (
         "At equal total_params (20,000 within 2%) on digits, wide (L 1, d 96) has the lowest "
-        "test loss: 0.0812 [0.0794, 0.0830] over 5 seeds, 19.1% below deep [18.4%, 19.9%] and "
-        "33% below hourglass [25%, 40%]; parallel_shallow is not separated from it."
+        "test loss: 0.0812 [0.0783, 0.0841] over 5 seeds, 19.1% below deep [18.4%, 19.9%] and "
+        "33% below hourglass [25%, 40%]; parallel_shallow is not separated from it; at inference "
+        "batch 1 wide is 1.3x faster than parallel_shallow."
     )
     assert [row.rank for row in group.rows] == [1, 2, 3, 4]
     assert group.num_comparisons == 6
@@ -120,7 +121,7 @@ def test_a_nan_metric_is_no_value():
 def test_a_single_variant_is_not_compared():
     group = only_group(trial_rows("deep", DEEP))
     assert "only variant to rank" in group.answer
-    assert "0.1004 [0.0984, 0.1026] over 5 seeds" in group.answer
+    assert "0.1004 [0.0972, 0.1039] over 5 seeds" in group.answer
 
 
 def test_each_budget_and_data_set_has_an_answer_of_its_own():
@@ -237,6 +238,25 @@ def test_only_a_train_step_depends_on_the_optimizer():
     assert [t.median_seconds for t in second] == [1e-3, 3e-3]
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("momentum", 0.5), ("nesterov", False), ("clip_norm", 1.0), ("label_smoothing", 0.1)],
+)
+def test_a_train_step_of_other_settings_is_not_this_variants(setting, value):
+    trials = trial_rows("wide", WIDE) + trial_rows("wide", WIDE, lr=0.03, **{setting: value})
+    timings = [
+        timing_row("wide", spread(1e-3)),
+        timing_row("wide", spread(2e-3), phase="train_step"),
+        timing_row("wide", spread(3e-3), phase="train_step", cell_id="s")
+        | {"trial_id": "wide-4-32-digits-0.03-0"},
+    ]
+    groups = reported(trials, timings).groups
+    found = {
+        group.rows[0].lr: [t.median_seconds for t in group.rows[0].timings] for group in groups
+    }
+    assert found == {0.003: [1e-3, 2e-3], 0.03: [1e-3, 3e-3]}
+
+
 def test_settings_of_cells_are_named_only_where_they_differ():
     trials = trial_rows("wide", WIDE)
     timings = [timing_row("wide", spread(1e-3), precision=p, cell_id=p) for p in ("fp32", "bf16")]
@@ -279,3 +299,71 @@ def test_few_columns_tell_rows_apart():
     rows = [{"a": 1, "b": 1, "c": 5}, {"a": 1, "b": 2, "c": 6}, {"a": 1, "b": 2, "c": 6}]
     assert distinguishing(rows, ("a", "b", "c")) == ["b"]
     assert distinguishing(rows[:1], ("a", "b", "c")) == []
+
+
+def test_runs_of_different_data_are_told_apart():
+    first = make_run(trial_rows("wide", WIDE, data_digest="a" * 64))
+    second = make_run(trial_rows("wide", WIDE, data_digest="b" * 64))
+    for report, digest in zip(summarise([first, second]).runs, "ab", strict=True):
+        assert any(
+            note.startswith("Data differ: digits") and digest * 12 in note for note in report.notes
+        )
+    for report in summarise([first, first]).runs:
+        assert not any("Data differ" in note for note in report.notes)
+
+
+def test_trials_of_one_run_on_different_data_are_noted():
+    trials = trial_rows("wide", WIDE, data_digest="a" * 64)
+    trials += trial_rows("deep", DEEP, data_digest="b" * 64)
+    (note,) = reported(trials).notes
+    assert "in the trials of this run" in note
+
+
+def answer_with(*timings, wide=WIDE, deep=DEEP):
+    trials = trial_rows("wide", wide) + trial_rows("deep", deep)
+    return only_group(trials, timings).answer
+
+
+def test_the_answer_says_what_the_best_costs_in_time():
+    times = (timing_row("wide", spread(2e-3)), timing_row("deep", spread(1e-3)))
+    assert answer_with(*times).endswith("; at inference batch 1 wide is 2.0x slower than deep.")
+    swapped = answer_with(*times, wide=DEEP, deep=WIDE)
+    assert swapped.endswith("; at inference batch 1 deep is 2.0x faster than wide.")
+
+
+def test_times_whose_intervals_meet_are_not_separated():
+    times = (timing_row("wide", spread(1.005e-3)), timing_row("deep", spread(1e-3)))
+    assert answer_with(*times).endswith("wide and deep are not separated in time.")
+
+
+def test_close_times_that_are_separated_show_that_they_differ():
+    times = (
+        timing_row("wide", spread(1.02e-3, 0.001)),
+        timing_row("deep", spread(1e-3, 0.001)),
+    )
+    assert "wide is 1.020x slower than deep" in answer_with(*times)
+
+
+def test_times_in_doubt_are_said_to_be():
+    times = (
+        timing_row("wide", spread(2e-3), flags=["noisy"]),
+        timing_row("deep", spread(1e-3)),
+    )
+    assert answer_with(*times).endswith("2.0x slower than deep (times in doubt).")
+
+
+def test_inference_counts_before_a_training_step():
+    both = [
+        timing_row(family, spread(seconds), phase=phase)
+        for family, seconds in (("wide", 2e-3), ("deep", 1e-3))
+        for phase in ("train_step", "inference")
+    ]
+    assert "at inference batch 1" in answer_with(*both)
+    assert "at train_step batch 1" in answer_with(*both[::2])
+
+
+def test_an_answer_without_shared_times_says_nothing_of_time():
+    assert "batch" not in answer_with()
+    assert "batch" not in answer_with(timing_row("wide", spread(1e-3)))
+    lost = timing_row("deep", [], status="oom", median_seconds=None)
+    assert "batch" not in answer_with(timing_row("wide", spread(1e-3)), lost)

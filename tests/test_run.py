@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from depthbench import load_suite, read_run, run_suite, store
 from depthbench import trial as trial_module
@@ -158,6 +159,22 @@ def test_a_failure_while_the_test_set_is_read_is_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "evaluate", no_memory)
     summary = run_suite(suite_of(), out=tmp_path, run="r")
     assert summary.trials_by_status == {"ok": 4, "oom": 4}
+
+
+def test_the_test_set_is_read_on_as_many_threads_as_the_trial_trained_on(tmp_path, monkeypatch):
+    found = {}
+    for name in ("train", "evaluate"):
+        whole = getattr(trial_module, name)
+
+        def noting(*args, _name=name, _whole=whole, **kwargs):
+            found.setdefault(_name, set()).add(torch.get_num_threads())
+            return _whole(*args, **kwargs)
+
+        monkeypatch.setattr(trial_module, name, noting)
+    monkeypatch.setattr(trial_module, "training_threads", lambda *_: 3)
+    run_suite(suite_of(), out=tmp_path, run="r", only="seed == 0")
+    run_suite(suite_of(), out=tmp_path, run="r")
+    assert found == {"train": {3}, "evaluate": {3}}
 
 
 def arrays(path, seed):

@@ -468,6 +468,28 @@ def test_optimizers_share_inference_but_not_the_train_step():
     assert [cell.columns()["optimizer"] for cell in cells] == [None, "adamw", "sgd"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("optimizer", "sgd"),
+        ("momentum", 0.5),
+        ("nesterov", False),
+        ("clip_norm", 1.0),
+        ("label_smoothing", 0.1),
+    ],
+)
+def test_what_changes_the_work_of_a_step_makes_another_train_step_but_not_inference(setting, value):
+    default = TrainSettings(steps=1)
+    assert getattr(default, setting) != value
+    trials = [make_trial(), make_trial(**{setting: value})]
+    timing = TimingSettings(phases=["inference", "train_step"])
+    cells = [cell for cell, _ in cells_of(trials, timing)]
+    assert [cell.phase for cell in cells] == ["inference", "train_step", "train_step"]
+    assert cells[1].identity()["train"] == {}
+    assert cells[2].identity()["train"] == {setting: value}
+    assert len({cell.cell_id for cell in cells}) == 3
+
+
 def test_a_cells_columns_are_columns_of_the_table_and_its_id_never_changes():
     cell, _ = next(cells_of([make_trial()], TimingSettings()))
     assert set(cell.columns()) <= set(column_names("timings"))

@@ -88,3 +88,11 @@ def test_fractions_become_percentages():
 )
 def test_significant_digits_survive_rounding_up(value, text):
     assert significant(value) == text
+
+
+def test_an_interval_that_leaves_out_zero_shows_that_it_does():
+    assert format_percentages(0.19, 0.003, 0.37) == "19.0% [0.3, 37.0]"
+    assert format_percentages(-0.19, -0.37, -0.003) == "-19.0% [-37.0, -0.3]"
+    assert format_percentages(3e-5, 1e-5, 5e-5) == "0.003% [0.001, 0.005]"
+    assert format_estimate(19.0, 0.3, 37.0) == "19.0 [0.3, 37.0]"
+    assert format_percentages(0.19, -0.003, 0.37) == "19% [0, 37]"

@@ -63,7 +63,8 @@ class DatasetStatus:
     """Say whether a data set is on this machine; None where that is not known.
 
     `num_train_examples` counts what is there for training and validation together. `note` says what
-    is missing or wrong, and how to mend it.
+    is missing or wrong, and how to mend it. `is_corrupt` says that files are here which cannot be
+    what their names say.
     """
 
     name: str
@@ -75,6 +76,7 @@ class DatasetStatus:
     num_test_examples: int | None
     licence: str
     note: str
+    is_corrupt: bool = False
 
 
 class DatasetReader(Protocol):

@@ -144,6 +144,7 @@ class CifarSet:
             num_test_examples=len(contents.test) if contents else None,
             licence=self.licence,
             note=note,
+            is_corrupt=not finding.missing and contents is None,
         )
 
     def _all_files(self, data_dir: Path | None) -> Finding:

@@ -71,18 +71,22 @@ class DigitsSet:
         """Say where scikit-learn keeps the digits, and whether they are as published."""
         import sklearn
 
-        _, digest = _read()
-        is_official = digest == OFFICIAL_DIGEST
+        try:
+            is_sound, is_official = True, _read()[1] == OFFICIAL_DIGEST
+            note = "" if is_official else "differs from the digits that scikit-learn publishes"
+        except DataError as error:
+            is_sound, is_official, note = False, False, str(error)
         return DatasetStatus(
             name=self.name,
             path=Path(sklearn.__file__).parent / "datasets" / "data",
             is_present=True,
-            is_complete=True,
+            is_complete=is_sound,
             is_official=is_official,
-            num_train_examples=NUM_POOL,
-            num_test_examples=NUM_TEST,
+            num_train_examples=NUM_POOL if is_sound else None,
+            num_test_examples=NUM_TEST if is_sound else None,
             licence=self.licence,
-            note="" if is_official else "differs from the digits that scikit-learn publishes",
+            note=note,
+            is_corrupt=not is_sound,
         )
 
 

@@ -123,6 +123,7 @@ class MnistSet:
             num_test_examples=len(contents.arrays[TEST_LABELS].values) if contents else None,
             licence=self.licence,
             note=note,
+            is_corrupt=not finding.missing and contents is None,
         )
 
     def _all_files(self, data_dir: Path | None) -> Finding:

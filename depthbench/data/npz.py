@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -183,7 +184,27 @@ def _num_classes(
             )
     if num_classes < 2:
         raise DataError(f"{path}: all labels are 0; at least two classes are needed")
+    if settings.num_classes is None:
+        _check_classes(path, layout, labels)
     return num_classes
+
+
+def _check_classes(path: Path, layout: Layout, labels: dict[str, np.ndarray]) -> None:
+    """Refuse a class that no training example shows; `num_classes` says that this is meant."""
+    trained = set(np.unique(labels["train"]).tolist())
+    found = sorted({int(label) for values in labels.values() for label in np.unique(values)})
+    wanted = range(found[-1] + 1) if layout.num_classes is None else found
+    # A label may be huge, so no more of the gap below it is looked at than is shown.
+    missing = list(islice((label for label in wanted if label not in trained), 9))
+    if not missing:
+        return
+    name = layout.parts["train"].labels
+    shown = ", ".join(str(label) for label in missing[:8]) + (", ..." if missing[8:] else "")
+    raise DataError(
+        f"{path}: {name} has no example of class {shown}: its labels go from {min(trained)} to "
+        f"{max(trained)}, {len(trained)} classes; number the labels from 0 without a gap, or say "
+        f"that it is meant with num_classes: {layout.num_classes or 1 + found[-1]}"
+    )
 
 
 NPZ = NpzSet()

@@ -22,9 +22,11 @@ from depthbench.report.pairs import (
     compare,
     explain_no_pairs,
     mean_of,
+    off_budget_notes,
     pair_keys,
     side_notes,
     side_of,
+    under_each_budget,
 )
 from depthbench.report.rows import Row, as_text, records
 from depthbench.report.statistics import MIN_SEEDS, stratified_mean
@@ -90,28 +92,14 @@ def judge(claim: ClaimSettings, run: Run) -> Judgement:
     needed = [claim.metric, "status", "is_selected", "budgets", *claim.paired_by]
     filters = [*claim.of, *claim.against, *claim.where]
     rows = records(run.trials, [*needed, *filters])
-    if any(name.startswith("budget_") for name in (*filters, *claim.paired_by)):
-        rows = [share for row in rows for share in _under_each_budget(row)]
+    if any(name.startswith("budget_") for name in (claim.metric, *filters, *claim.paired_by)):
+        rows = [share for row in rows for share in under_each_budget(row)]
     selected = [row for row in rows if row["is_selected"]]
     if not selected:
         why = "no learning rate is selected yet, the run is unfinished" if rows else "no trials"
         return replace(opened, reason=why)
     of, against = (side_of(selected, claim, side, claim.paired_by) for side in ("of", "against"))
     return _judge_pairs(claim, opened, of, against, selected)
-
-
-def _under_each_budget(row: Row) -> list[Row]:
-    """Return a trial once for each budget it stands under, with that budget's columns."""
-    shares = row["budgets"] or ()
-    return [
-        row
-        | {
-            "budget_match": share["match"],
-            "budget_target": share["target"],
-            "budget_error_fraction": share["error_fraction"],
-        }
-        for share in shares
-    ] or [row]
 
 
 def _judge_pairs(
@@ -132,7 +120,7 @@ def _judge_pairs(
         strata[stratum].append(compare(*values, is_ratio=bounds.is_ratio))
     opened = replace(opened, num_pairs=len(pairs), num_strata=len(strata))
     estimate = stratified_mean(list(strata.values()), claim.confidence)
-    notes = side_notes(of, against, len(pairs))
+    notes = side_notes(of, against, len(pairs)) + off_budget_notes(of, against, pairs)
     closed = close_judgement(
         opened, bounds, back(estimate, bounds), _few_seeds(claim, strata) + notes
     )

@@ -138,13 +138,17 @@ def legend(group: Group) -> list[str]:
     ranked = [row for row in group.rows if row.rank is not None]
     lines = []
     if any(found.low is not None for row in group.rows for found in row.metrics.values()):
-        lines.append(f"[..]: {group.confidence:.0%} interval of the mean over seeds (bootstrap).")
+        lines.append(
+            f"[..]: {group.confidence:.0%} interval of the mean over seeds: a bootstrap, widened "
+            "for few seeds."
+        )
     compared = [row.against_best for row in ranked if row.against_best is not None]
     if any(found.low is not None for found in compared):
         together = " for all pairs together" if group.num_comparisons > 1 else ""
         mark = "; ~ not separated from it" if any("~" in _versus(row) for row in ranked) else ""
         lines.append(
-            f"against best: paired by seed, {group.confidence:.0%} interval{together}{mark}."
+            f"against best: paired by seed, Student's {group.confidence:.0%} interval"
+            f"{together}{mark}."
         )
     if any(row.timings for row in group.rows):
         doubt = "; ? doubtful" if any(t.flags for row in group.rows for t in row.timings) else ""

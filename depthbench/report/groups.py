@@ -12,6 +12,7 @@ from depthbench.grammar import ModelOptions, TrainSettings
 from depthbench.record import FAILURES, METRICS, SPLITS
 from depthbench.report.rows import Row, as_text, records
 from depthbench.report.values import Budget
+from depthbench.selection import Outcome, badness
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -118,11 +119,7 @@ def _entry(rows: Sequence[Row]) -> Entry:
 
 
 def _badness(rows: Sequence[Row]) -> tuple[bool, int, int, float]:
-    """Order learning rates while the run's own selection is still to come, by the same rule."""
-    losses = [r["val_loss"] for r in rows if r["status"] == "ok" and r["val_loss"] is not None]
-    num_diverged = sum(row["status"] == "diverged" for row in rows)
-    mean = sum(losses) / len(losses) if losses else float("inf")
-    return not losses, num_diverged, len(rows) - len(losses) - num_diverged, mean
+    return badness([Outcome(row["status"], row["val_loss"]) for row in rows])
 
 
 def gather(entries: Sequence[Entry]) -> list[Gathering]:

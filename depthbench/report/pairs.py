@@ -98,6 +98,32 @@ def side_notes(of: Side, against: Side, num_pairs: int) -> list[str]:
     return notes
 
 
+def under_each_budget(row: Row) -> list[Row]:
+    """Return a row once for each budget its variant stands under, with that budget's columns."""
+    shares = row["budgets"] or ()
+    return [
+        row
+        | {
+            "budgets": [share],
+            "budget_match": share["match"],
+            "budget_target": share["target"],
+            "budget_error_fraction": share["error_fraction"],
+        }
+        for share in shares
+    ] or [row]
+
+
+def off_budget_notes(of: Side, against: Side, pairs: Sequence[Key]) -> list[str]:
+    """Return how many of the rows used are of variants that meet none of their budgets."""
+    used = [row for key in pairs for side in (of, against) for row in side.rows[key]]
+    num_off = sum(
+        bool(row["budgets"]) and not any(share["is_on_budget"] for share in row["budgets"])
+        for row in used
+    )
+    verb = "is" if num_off == 1 else "are"
+    return [f"{num_off} of {len(used)} rows {verb} off budget"] if num_off else []
+
+
 def explain_no_pairs(
     claim: ClaimSettings, of: Side, against: Side, rows: Sequence[Row], keys: Sequence[str]
 ) -> str:

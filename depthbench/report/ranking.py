@@ -7,6 +7,7 @@ from typing import Any
 
 from depthbench.record import METRICS
 from depthbench.report.answer import answer_of, notes_of
+from depthbench.report.answer_times import times_text
 from depthbench.report.groups import METRIC_COLUMNS, SIZE_COLUMNS, Entry, Gathering, names_of
 from depthbench.report.statistics import CONFIDENCE, mean_interval, paired_difference
 from depthbench.report.values import Comparison, Group, Timing, VariantRow
@@ -126,7 +127,7 @@ def _worded(
         metric=metric,
         confidence=CONFIDENCE,
         num_comparisons=num_comparisons,
-        answer=answer_of(gathering, metric, rows),
+        answer=answer_of(gathering, metric, rows).removesuffix(".") + times_text(rows) + ".",
         notes=tuple(notes_of(gathering, metric, rows)),
         rows=tuple(rows),
     )

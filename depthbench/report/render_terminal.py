@@ -84,7 +84,8 @@ def _group_parts(group: Group, width: int, *, is_alone: bool) -> Iterator[Render
             yield Text()
         headings = [column.heading for column in table]
         cells = list(zip(*(column.cells for column in table), strict=True))
-        yield rich_table(headings, cells, [_style(group, place) for place in range(len(cells))])
+        styles = [_style(group, place) for place in range(len(cells))]
+        yield rich_table(headings, cells, styles, width=width)
     if group.notes:
         yield Text()
     for note in group.notes:

@@ -30,11 +30,7 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """Return the mean over seeds with its percentile bootstrap interval.
-
-    With few seeds a bootstrap interval is too short: at 95% it holds the mean of normal values
-    in about 76% of cases with 3 seeds, 85% with 5 and 91% with 10.
-    """
+    """Return the mean over seeds with its bootstrap interval, widened as `stratified_mean` says."""
     return stratified_mean([values], confidence)
 
 
@@ -45,10 +41,22 @@ def stratified_mean(
 ) -> Estimate:
     """Return the mean over all values; its bootstrap draws within each stratum.
 
+    A percentile bootstrap of few values is too short: n values spread sqrt((n - 1) / n) as much
+    as what they were drawn from, and their spread is itself uncertain. So deviations are scaled
+    by sqrt(n / (n - 1)) in each stratum, and the interval's halves by Student's t over the
+    normal's z. A nominal 95% then covers 94% to 95% of normal means with 3 to 10 values, where
+    the plain percentiles cover 75% to 90% (docs/log.md).
+
     Args:
         strata: the values of each stratum; none is empty.
         confidence: of the interval.
-        min_size: a stratum with fewer values leaves the mean without an interval.
+        min_size: a stratum with fewer values leaves the mean without an interval; at least 2.
+
+    Source:
+        Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 4 (narrowness
+        bias, and t for z). There the percentiles are moved outward; here the distances are
+        scaled, since the outermost percentile of 3 values is their smallest, in 25% of cases
+        still above the mean or below it. Degrees of freedom: Welch and Satterthwaite.
     """
     import numpy as np
 
@@ -57,12 +65,28 @@ def stratified_mean(
     mean = float(sum(sample.sum() for sample in samples) / total)
     if min(sample.size for sample in samples) < min_size:
         return Estimate(mean, None, None, total)
+    if all(sample[0] == sample[-1] for sample in samples):
+        return Estimate(mean, mean, mean, total)
 
     def mean_of(*drawn: Any, axis: int = -1) -> Any:
         return sum(sample.sum(axis=axis) for sample in drawn) / total
 
-    low, high = bootstrap_interval(samples, mean_of, confidence)
-    return Estimate(mean, low, high, total)
+    sizes = [sample.size for sample in samples]
+    scaled = [(x - x.mean()) * np.sqrt(n / (n - 1)) for x, n in zip(samples, sizes, strict=True)]
+    low, high = bootstrap_interval(scaled, mean_of, confidence)
+    widening = _t_over_z(samples, confidence)
+    return Estimate(mean, mean + widening * low, mean + widening * high, total)
+
+
+def _t_over_z(samples: Sequence[Any], confidence: float) -> float:
+    """Return how much wider Student's interval of a stratified mean is than the normal's."""
+    from scipy.stats import norm, t
+
+    parts = [sample.size * float(sample.var(ddof=1)) for sample in samples]
+    share = [part / sum(parts) for part in parts]  # of the variance of the mean
+    degrees = 1 / sum(s * s / (x.size - 1) for s, x in zip(share, samples, strict=True))
+    upper = (1 + confidence) / 2
+    return float(t.ppf(upper, degrees) / norm.ppf(upper))
 
 
 def bootstrap_interval(

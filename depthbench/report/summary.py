@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from depthbench.record import column_names
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _CELL_COLUMNS = ("precision", "mode", "num_threads", "cache")
 # The training settings that change the work of a step.
 _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
+_DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
 _MAX_REASON = 300
 
 
@@ -28,7 +30,45 @@ def summarise(runs: Sequence[Run]) -> Summary:
     Raises:
         ResultError: a run.json holds a claim that cannot be read.
     """
-    return Summary(tuple(_report(run) for run in runs))
+    reports = [_report(run) for run in runs]
+    differing = _differing_data(runs)
+    if differing:
+        reports = [
+            replace(report, notes=(*report.notes, *_data_notes(run, differing)))
+            for report, run in zip(reports, runs, strict=True)
+        ]
+    return Summary(tuple(reports))
+
+
+def _differing_data(runs: Sequence[Run]) -> set[str]:
+    """Return the names of data sets of which the runs read more than one content."""
+    digests: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for row in records(run.trials, _DATA_COLUMNS):
+            if row["data_digest"]:
+                digests[_data_name(row)].add(row["data_digest"])
+    return {name for name, found in digests.items() if len(found) > 1}
+
+
+def _data_notes(run: Run, differing: set[str]) -> list[str]:
+    """Return a line for each data set that is not the same in all that is shown here."""
+    contents: dict[str, list[str]] = defaultdict(list)
+    for row in records(run.trials, _DATA_COLUMNS):
+        name, digest = _data_name(row), row["data_digest"]
+        if name in differing and digest and digest not in contents[name]:
+            contents[name].append(digest)
+    notes = []
+    for name, digests in contents.items():
+        where = "in the trials of this run" if len(digests) > 1 else "in all runs shown here"
+        short = ", ".join(digest[:12] for digest in digests)
+        notes.append(
+            f"Data differ: {name} is not the same {where}, so compare none (sha256 {short})."
+        )
+    return notes
+
+
+def _data_name(row: Row) -> str:
+    return f"{row['dataset']} {row['dataset_file'] or ''}".strip()
 
 
 def _report(run: Run) -> RunReport:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Columns of a terminal that a table leaves between two of its own.
 GAP = 2
+# A column of text may be broken into lines, of so many characters at least.
+_READABLE = 24
 
 FORMATS = ("terminal", "md", "json", "csv")
 
@@ -31,7 +33,7 @@ class Heading:
     is_number: bool = False
 
 
-def render_table(
+def render_table(  # noqa: PLR0913 - what a table is, and for whom; all but three by name
     headings: Sequence[Heading],
     rows: Iterable[Mapping[str, Any]],
     format: str,
@@ -39,8 +41,19 @@ def render_table(
     title: str | None = None,
     note: str | None = None,
     console: Console | None = None,
+    num_names: int = 2,
 ) -> str:
     """Return rows as text in a format; csv and json hold the rows alone, whole and exact.
+
+    Args:
+        headings: the columns, in order.
+        rows: key to value.
+        format: terminal, md, json or csv.
+        title: above the table, for people.
+        note: below the title, for people.
+        console: whose width and colours the terminal format takes (default: standard output's).
+        num_names: how many columns at the left say what a row is about; where a table is wider
+            than its terminal it goes on below, after these columns again.
 
     Raises:
         ResultError: there is no such format.
@@ -55,14 +68,67 @@ def render_table(
     if format == "md":
         parts = [f"## {markdown(title)}" if title else "", markdown(note or "")]
         return "\n\n".join([*filter(None, parts), markdown_table(headings, cells)])
-    parts_shown: list[RenderableType] = []
+    from rich.console import Console
     from rich.text import Text
 
+    console = console or Console(highlight=False)
+    shown: list[RenderableType] = []
     if title:
-        parts_shown.append(Text(plain_line(title), style="bold"))
+        shown.append(Text(plain_line(title), style="bold"))
     if note:
-        parts_shown.append(Text(plain_line(note)))
-    return captured([*parts_shown, rich_table(headings, cells)], console)
+        shown.append(Text(plain_line(note)))
+    for index, columns in enumerate(_split(headings, cells, console.width, num_names)):
+        part = [[row[column] for column in columns] for row in cells]
+        shown += [Text()] if index else []
+        shown.append(rich_table([headings[c] for c in columns], part, width=console.width))
+    return captured(shown, console)
+
+
+def _split(
+    headings: Sequence[Heading], cells: Sequence[Sequence[str]], width: int, num_names: int
+) -> list[list[int]]:
+    """Return the columns of tables that fit a width, each begun by those that name its rows."""
+    needed = [
+        max(least, min(full, _READABLE)) if not heading.is_number else full
+        for heading, (least, full) in zip(headings, _widths(headings, cells), strict=True)
+    ]
+    names = list(range(min(num_names, len(headings))))
+    tables = [names]
+    for column in range(len(names), len(headings)):
+        wider = [*tables[-1], column]
+        total = sum(needed[c] for c in wider) + GAP * (len(wider) - 1)
+        if total > width and tables[-1] != names:
+            wider = [*names, column]
+            tables.append(names)
+        tables[-1] = wider
+    return tables
+
+
+def _widths(headings: Sequence[Heading], cells: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    """Return of each column its longest word, or number, and its longest line."""
+    from rich.cells import cell_len
+
+    found = []
+    for index, heading in enumerate(headings):
+        titles = plain_lines(heading.title).split("\n")
+        column = [plain_line(row[index]) for row in cells]
+        full = max(cell_len(line) for line in (*titles, *column))
+        titles = [word for title in titles for word in title.split()]
+        words = column if heading.is_number else [word for cell in column for word in cell.split()]
+        found.append((max((cell_len(word) for word in (*titles, *words)), default=0), full))
+    return found
+
+
+def _fitted(widths: Sequence[tuple[int, int]], available: int) -> list[int]:
+    """Return widths that fit: the widest give way first, none below its longest word if it can."""
+    fitted = [full for _, full in widths]
+    for floors in ([least for least, _ in widths], [1] * len(widths)):
+        while sum(fitted) > available:
+            shrinkable = [i for i, floor in enumerate(floors) if fitted[i] > floor]
+            if not shrinkable:
+                break
+            fitted[max(shrinkable, key=lambda i: fitted[i])] -= 1
+    return fitted
 
 
 def check_format(format: str) -> None:
@@ -123,9 +189,13 @@ def captured(parts: Iterable[RenderableType], console: Console | None = None) ->
 
 
 def rich_table(
-    headings: Sequence[Heading], cells: Sequence[Sequence[str]], styles: Sequence[str] = ()
+    headings: Sequence[Heading],
+    cells: Sequence[Sequence[str]],
+    styles: Sequence[str] = (),
+    *,
+    width: int,
 ) -> RenderableType:
-    """Return a table for a terminal; numbers to the right, nothing read as markup."""
+    """Return a table for a terminal of a width; numbers to the right, nothing read as markup."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -137,11 +207,14 @@ def rich_table(
         pad_edge=False,
         show_edge=False,
     )
-    for heading in headings:
+    available = width - GAP * (len(headings) - 1)
+    fitted = _fitted(_widths(headings, cells), available)
+    for heading, column_width in zip(headings, fitted, strict=True):
         table.add_column(
             Text(plain_lines(heading.title)),
             justify="right" if heading.is_number else "left",
             overflow="fold",
+            width=column_width,
         )
     for index, row in enumerate(cells):
         style = styles[index] if styles else ""

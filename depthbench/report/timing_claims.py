@@ -15,9 +15,11 @@ from depthbench.report.pairs import (
     compare,
     explain_no_pairs,
     mean_of,
+    off_budget_notes,
     pair_keys,
     side_notes,
     side_of,
+    under_each_budget,
 )
 from depthbench.report.rows import Row, records
 from depthbench.report.statistics import (
@@ -83,7 +85,7 @@ def judge_timing(claim: ClaimSettings, run: Run, opened: Judgement) -> Judgement
         reason = f"a ratio needs positive values; {claim.metric} is {lowest:g}"
         return replace(opened, reason=reason)
     estimate, problems = _estimate(claim, bounds, of, against, pairs)
-    notes = problems + side_notes(of, against, len(pairs))
+    notes = problems + side_notes(of, against, len(pairs)) + off_budget_notes(of, against, pairs)
     num_doubtful = sum(bool(row["flags"]) for row in used)
     if num_doubtful:
         notes.append(f"{num_doubtful} of {len(used)} timings are flagged as doubtful")
@@ -94,13 +96,16 @@ def _cells(run: Run, claim: ClaimSettings, keys: Sequence[str]) -> list[Row]:
     """Return the cells with the columns of their variant's first trial that timings lack."""
     named = (*keys, *claim.of, *claim.against, *claim.where)
     own = set(column_names("timings"))
-    borrowed = [name for name in named if name not in own]
+    borrowed = ["budgets", *(name for name in named if name not in own)]
     base = ["trial_id", "status", "samples_seconds", "flags", "batch_size", claim.metric]
     cells = records(run.timings, [*base, *(name for name in named if name in own)])
-    trials = records(run.trials, ["trial_id", *borrowed]) if borrowed else []
+    trials = records(run.trials, ["trial_id", *borrowed])
     by_trial = {trial["trial_id"]: trial for trial in trials}
     nothing = dict.fromkeys(borrowed)
-    return [by_trial.get(cell["trial_id"], nothing) | cell for cell in cells]
+    rows = [by_trial.get(cell["trial_id"], nothing) | cell for cell in cells]
+    if any(name.startswith("budget_") for name in named):
+        return [share for row in rows for share in under_each_budget(row)]
+    return rows
 
 
 def _estimate(
