@@ -135,3 +135,17 @@ def clock_step_seconds(num_readings: int = 20_000) -> float:
     readings = [time.perf_counter_ns() for _ in range(num_readings)]
     steps = [after - before for before, after in pairwise(readings) if after > before]
     return min(steps, default=0) / 1e9
+
+
+def available_memory_bytes() -> int | None:
+    """Return the memory that new work could take, within the container's limit; None: unknown."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo") or "")
+    limits = [int(found.group(1)) * 1024] if found else []
+    limits += [limit] if (limit := memory_limit_bytes()) else []
+    return min(limits, default=memory_bytes())
+
+
+def resident_memory_bytes() -> int | None:
+    """Return the memory this process occupies now; None where it is not known."""
+    fields = (read_text("/proc/self/statm") or "").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else None

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from depthbench import store
 from depthbench.errors import ResultError
 from depthbench.executors import EXECUTORS
-from depthbench.grammar import TimingSettings
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
@@ -23,7 +24,7 @@ from depthbench.request import RunOptions, RunRequest, request_run, run_command
 from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
-from depthbench.timing.cells import Cell, cells_of
+from depthbench.timing_stage import planned_cells, time_cells
 from depthbench.trial import (
     TrialContext,
     TrialResult,
@@ -32,11 +33,10 @@ from depthbench.trial import (
     has_weights,
     prepared,
     read_test_set,
-    run_cell,
     run_trial,
 )
 
-__all__ = ["RunSummary", "label", "run_suite"]
+__all__ = ["RunSummary", "label", "run_suite", "time_suite"]
 
 
 def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same names
@@ -292,47 +292,43 @@ def _selection_columns(found: dict[str, Any], is_selected: bool) -> dict[str, An
 
 
 def _time(work: _Work) -> None:
-    timing = work.suite.timing
-    if timing is None:
+    if work.suite.timing is None:
         return
     finished = store.finished_cells(work.folder)
-    cells = list(_resolved_cells(work, timing))
-    waiting = [item for item in cells if work.is_waiting(_status(finished, item[0].cell_id))]
+    executions = work.context.executions
+    every, chosen = (
+        list(planned_cells(work.suite, work.context.run, trials, executions))
+        for trials in (work.every_trial, work.trials)
+    )
+    names = {item.cell.cell_id for item in chosen}
+    cells = [item for item in every if item.cell.cell_id in names]
+    waiting = [c for c in cells if work.is_waiting(_status(finished, c.cell.cell_id))]
     if not waiting:
         return
     work.progress.begin("time", len(cells), len(cells) - len(waiting))
-    for cell, row in waiting:
-        measured = run_cell(cell, row, work.context.device, timing)
-        store.write_timing_part(work.folder, measured)
-        work.progress.advance(
-            f"{row['family']} L {row['depth']} {cell.phase} batch {cell.batch_size}",
-            is_failure=measured["status"] in FAILURES,
-        )
+    keep = partial(store.write_timing_part, work.folder)
+    time_cells(work.suite, waiting, work.context.device, keep, progress=work.progress)
     work.progress.end()
 
 
-def _resolved_cells(work: _Work, timing: TimingSettings) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Yield each cell once, with the columns of its row that stand before it is measured."""
-    every_cell = cells_of(work.every_trial, timing)
-    places = {cell.cell_id: place for place, (cell, _) in enumerate(every_cell)}
-    for cell, trial in cells_of(work.trials, timing):
-        used = work.context.executions.get(execution_key(trial), trial.variant.execution)
-        resolved = replace(cell, variant=replace(cell.variant, execution=used))
-        yield (
-            resolved,
-            {
-                "suite": work.context.suite,
-                "run": work.context.run,
-                "trial_id": trial.trial_id,
-                "variant_id": trial.variant_id,
-                "execution_used": used,
-                "family": trial.family,
-                "backbone": trial.backbone,
-                "depth": trial.depth,
-                "width": trial.width,
-                "dataset": trial.dataset,
-                "task": trial.task,
-                "plan_index": places[cell.cell_id],
-                **cell.columns(),
-            },
-        )
+def time_suite(
+    suite: Suite, trials: Sequence[Trial], device: str, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Time the cells of trials and return the rows of timings.parquet; nothing is written.
+
+    Args:
+        suite: whose timing section says what is timed and how precisely.
+        trials: the trials whose variants are timed.
+        device: where, such as "cpu".
+        progress: hears of each cell that ends.
+    """
+    rows: list[dict[str, Any]] = []
+    context = TrialContext(suite.name, "calibration", Path(), device, None, {})
+    auto = {execution_key(t): t for t in trials if t.variant.execution == "auto"}
+    executions = {key: faster_execution(trial, context) for key, trial in auto.items()}
+    cells = list(planned_cells(suite, "calibration", trials, executions))
+    progress = progress or Quiet()
+    progress.begin("time", len(cells), 0)
+    time_cells(suite, cells, device, rows.append, progress=progress)
+    progress.end()
+    return pd.DataFrame(rows)

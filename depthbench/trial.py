@@ -18,12 +18,10 @@ import torch
 from depthbench.data import load
 from depthbench.errors import DataError
 from depthbench.folder import write_atomically
-from depthbench.grammar import DatasetSettings, TaskSettings, TimingSettings
+from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
-from depthbench.timing.cells import Cell
-from depthbench.timing.protocol import measure
 from depthbench.training import (
     OnProgress,
     PreparedData,
@@ -154,25 +152,6 @@ def faster_execution(trial: Trial, context: TrialContext) -> str:
 def execution_key(trial: Trial) -> str:
     """Return what a measured execution holds for: a variant, its data, its batch size."""
     return f"{trial.variant_id} {trial.dataset} {trial.train.batch_size}"
-
-
-def run_cell(cell: Cell, row: Row, device: str, timing: TimingSettings) -> Row:
-    """Time one cell; return its row, whatever goes wrong in it."""
-    opening = row | {
-        "started_at": _now(),
-        "device": device_name(device),
-        "num_threads": cell.threads or torch.get_num_threads(),
-    }
-
-    def work() -> Row:
-        return measure(
-            cell,
-            torch.device(device),
-            target_precision=timing.target_precision,
-            time_budget_seconds=timing.time_budget_seconds,
-        )
-
-    return opening | _caught(work)
 
 
 def weights_path(folder: Path, trial_id: str) -> Path:

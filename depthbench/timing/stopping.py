@@ -13,8 +13,6 @@ import numpy as np
 from depthbench.report.statistics import median_interval
 
 MIN_SAMPLES = 8
-# The median's interval is only worth computing now and then.
-SAMPLES_BETWEEN_CHECKS = 4
 CONFIDENCE = 0.95
 
 _NOISE_WINDOW = 512
@@ -57,6 +55,7 @@ class StopRule:
         self._limits = limits
         self._noises: deque[float] = deque(maxlen=_NOISE_WINDOW)
         self._sum = self._sum_of_squares = 0.0
+        self._next_check = 0
 
     def add(self, sample_seconds: float) -> None:
         """Add one sample."""
@@ -88,14 +87,13 @@ class StopRule:
         return None
 
     def _is_precise(self) -> bool:
-        if len(self.samples) % SAMPLES_BETWEEN_CHECKS:
-            return False
         width = relative_half_width(self.samples)
         return width is not None and width <= self._limits.target_precision
 
     def _is_stable(self) -> bool:
-        if len(self._noises) <= _NOISE_MIN_ENTRIES or len(self.samples) % _NOISE_CHECK_EVERY:
+        if len(self._noises) <= _NOISE_MIN_ENTRIES or len(self.samples) < self._next_check:
             return False
+        self._next_check = len(self.samples) + _NOISE_CHECK_EVERY
         noises = np.array(self._noises)
         return bool(noises.var() <= (_NOISE_CHANGE * noises.mean()) ** 2)
 
