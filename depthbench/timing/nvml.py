@@ -6,7 +6,6 @@ the driver, the device or the container does not tell is None.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -91,16 +90,16 @@ def open_gpu(device: torch.device, cuda: Any = torch.cuda, nvml: Any = None) -> 
     """
     if device.type != "cuda":
         return None
-    try:
-        nvml = nvml or importlib.import_module("pynvml")
-        nvml.nvmlInit()
-    except ImportError:
-        return None
-    except nvml.NVMLError:  # no driver, or one that does not answer in this container
-        return None
+    if nvml is None:
+        try:
+            import pynvml
+        except ImportError:
+            return None
+        nvml = pynvml
     uuid = str(getattr(cuda.get_device_properties(device), "uuid", ""))
     name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
     try:
+        nvml.nvmlInit()
         return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(name))
-    except nvml.NVMLError:
+    except nvml.NVMLError:  # no driver, or one that does not answer in this container
         return None
