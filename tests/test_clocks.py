@@ -132,6 +132,26 @@ def test_a_first_call_that_compiles_for_a_minute_holds_no_device_for_a_minute():
     assert cuda.host - reading.wall_seconds < 20 * MAX_HOLD_SECONDS
 
 
+def test_waiting_for_room_in_the_queue_is_not_taken_for_slow_launching():
+    cuda = SimulatedCuda(launch=5e-6, depth=1000)
+    reading = clock_on(cuda).time_calls(lambda: cuda.kernel(1e-3), 3000)
+    assert reading.device_seconds == pytest.approx(3.0)
+    assert cuda.log.count("hold") == 12  # in parts as large as the queue takes
+
+
+def test_a_hiccup_at_the_first_call_is_not_taken_for_slow_launching():
+    cuda = SimulatedCuda(launch=5e-6)
+    hiccups = iter([0.02])
+
+    def call():
+        cuda.host += next(hiccups, 0.0)
+        cuda.kernel(1e-6)
+
+    reading = clock_on(cuda).time_calls(call, 1000)
+    assert reading.device_seconds == pytest.approx(1e-3)
+    assert cuda.log.count("hold") < 20
+
+
 def test_work_queued_before_is_in_neither_time():
     cuda = SimulatedCuda()
     cuda.kernel(0.5)
