@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format lint types docs bench clean
+.PHONY: demo test test-slow gpu-check check format lint types docs bench clean
 
 demo: .venv/demo ## install, run the quickstart suite, report
 	$(BIN)/depthbench run suites/quickstart.yaml
@@ -13,6 +13,9 @@ test: .venv/test ## the default tests: minutes, no GPU, no network
 
 test-slow: .venv/test ## training to published accuracy, long fuzzing
 	$(BIN)/python -m pytest -m slow
+
+gpu-check: ## timing on a CUDA device, with $(PYTHON) as it is (no .venv); fails where there is none
+	$(PYTHON) benchmarks/gpu_check.py
 
 check: .venv/dev ## what must pass before a change lands
 	$(BIN)/ruff format --check .
@@ -27,6 +30,7 @@ bench: .venv/test ## how fast depthbench itself is, against named peers
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/plan_scaling.py
 	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/known_cost.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -19,6 +19,7 @@ from depthbench.timing.protocol import measure, peak_memory_bytes, time_work
 from depthbench.timing.stopping import Limits, StopRule, relative_half_width
 from depthbench.timing.summary import Timed, measured_columns
 from depthbench.timing.work import prepared_work
+from tests.fixtures_cuda import SimulatedCuda
 
 PROBLEM = Problem((1, 4, 4), (10,))
 VARIANT = Variant("deep", "mlp", depth=1, width=8)
@@ -222,36 +223,13 @@ def test_each_flag_names_one_doubt():
 
 
 class FakeCuda:
-    """A device with its own time, that only events see; `log` has what was asked of it."""
+    """A device that remembers the most memory that was ever allocated."""
 
     def __init__(self):
-        self.milliseconds = 0.0
-        self.log = []
         self.peak = 0
 
-    def Event(self, enable_timing):  # noqa: N802 - the name torch.cuda gives it
-        assert enable_timing
-        cuda = self
-
-        class Event:
-            def record(self):
-                cuda.log.append("record")
-                self.at = cuda.milliseconds
-
-            def synchronize(self):
-                cuda.log.append("wait")
-
-            def elapsed_time(self, end):
-                return end.at - self.at
-
-        return Event()
-
-    def device(self, device):
-        self.log.append(str(device))
-        return torch.inference_mode(False)  # any context manager
-
     def synchronize(self, device):
-        self.log.append("synchronize")
+        pass
 
     def reset_peak_memory_stats(self, device):
         self.peak = 0
@@ -260,30 +238,14 @@ class FakeCuda:
         return self.peak
 
 
-def test_the_cuda_clock_drains_the_device_and_reads_events_around_the_block():
-    cuda = FakeCuda()
-
-    def call():
-        cuda.log.append("call")
-        cuda.milliseconds += 2.0
-
-    clock = CudaClock(torch.device("cuda:1"), cuda, now=lambda: 0.0)
-    assert clock.time_calls(call, 3) == pytest.approx(6e-3)
-    assert cuda.log == ["cuda:1", "synchronize", "record", *["call"] * 3, "record", "wait"]
-    assert clock.step_seconds() < 1e-6
-
-
 def test_the_protocol_runs_on_the_cuda_clock():
-    cuda = FakeCuda()
-
-    def call():
-        cuda.milliseconds += 0.25
-
-    clock = CudaClock(torch.device("cuda"), cuda, now=lambda: cuda.milliseconds * 1e-3)
-    timed = time_work(call, clock, Limits(0.005, 10.0))
+    cuda = SimulatedCuda(launch=5e-6)
+    clock = CudaClock(torch.device("cuda"), cuda, cuda.now)
+    timed = time_work(lambda: cuda.kernel(1e-6), clock, Limits(0.005, 10.0))
     assert timed.stop_reason == "precision"
-    assert timed.samples == pytest.approx([0.25e-3] * len(timed.samples))
-    assert timed.calls_per_sample == 20
+    assert timed.samples == pytest.approx([1e-6] * len(timed.samples))
+    assert timed.calls_per_sample == pytest.approx(5000, rel=0.01)
+    assert timed.first_call_seconds == pytest.approx(6e-6)
 
 
 def test_peak_memory_is_a_pass_of_its_own_and_unknown_on_a_cpu():

@@ -89,7 +89,7 @@ def time_work(work: Work, clock: Clock, limits: Limits) -> Timed:
     start = clock.now()
     step_seconds = clock.step_seconds()
     block_seconds = _block_seconds(step_seconds, limits.time_budget_seconds)
-    first_call_seconds = clock.time_calls(work, 1)
+    first_call_seconds = clock.time_calls(work, 1).wall_seconds
     warmup_deadline = start + WARMUP_BUDGET_FRACTION * limits.time_budget_seconds
     warmup = _warm_up(work, clock, block_seconds, warmup_deadline)
     num_calls = math.ceil(block_seconds / warmup.call_seconds)
@@ -98,7 +98,7 @@ def time_work(work: Work, clock: Clock, limits: Limits) -> Timed:
     sampled_seconds = 0.0
     stop_reason = None
     while stop_reason is None:
-        block = clock.time_calls(work, num_calls)
+        block = clock.time_calls(work, num_calls).device_seconds
         rule.add(block / num_calls)
         sampled_seconds += block
         stop_reason = rule.reason(clock.now() - start, sampled_seconds)
@@ -141,7 +141,7 @@ def _warm_up(work: Work, clock: Clock, block_seconds: float, deadline: float) ->
     block_calls, num_calls, num_without_gain = 1, 0, 0
     best = math.inf
     while num_calls == 0 or clock.now() < deadline:
-        block = clock.time_calls(work, block_calls)
+        block = clock.time_calls(work, block_calls).device_seconds
         num_calls += block_calls
         if block < block_seconds:  # too short to say much: a coarse clock may even read 0
             block_calls *= 2
