@@ -64,6 +64,7 @@ class Sample:
     device_seconds: float
     wall_seconds: float
     states: tuple[DeviceState, ...]
+    has_launch_gaps: bool = False
 
 
 class Bench(Protocol):
@@ -101,6 +102,7 @@ class LocalBench:
         clock: what times a block (default: the device's own).
         monitor: what reads the device's state (default: the device's own).
         is_peak_measured: measure the device's peak FLOP/s where no data sheet is known.
+        root_process_id: of the process that started this one, if it is one of several.
     """
 
     def __init__(
@@ -112,13 +114,14 @@ class LocalBench:
         clock: Clock | None = None,
         monitor: Monitor | None = None,
         is_peak_measured: bool = False,
+        root_process_id: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.build = build
         is_gpu = self.device.type == "cuda"
         self.device_name = torch.cuda.get_device_name(self.device) if is_gpu else self.device.type
         self.clock = clock
-        self.monitor = monitor or Monitor(self.device)
+        self.monitor = monitor or Monitor(self.device, root_process_id=root_process_id)
         self.is_peak_measured = is_peak_measured
         self.peaks: dict[str, float] = {}
         self.cells: dict[str, Cell] = {}
@@ -154,7 +157,7 @@ class LocalBench:
             reading = clock.time_calls(prepared.call, num_calls)
             after = self.monitor.sample()
         seconds = (reading.device_seconds / num_calls, reading.wall_seconds / num_calls)
-        return Sample(*seconds, (before, after))
+        return Sample(*seconds, (before, after), reading.has_launch_gaps)
 
     def canary(self) -> float:
         """Return the seconds of one call of the canary."""

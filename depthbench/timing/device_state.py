@@ -6,7 +6,6 @@ from all of its cell's. Nothing is dropped for them, and what is unknown raises 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import statistics
 import time
@@ -61,6 +60,7 @@ class Monitor:
         read: returns a system file's text, None where there is none.
         now: returns host seconds.
         own_cpu_seconds: returns the CPU time of this process, all threads together.
+        root_process_id: of the process whose children are ours (default: this one).
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Monitor:
         read: Callable[[str], str | None] = read_text,
         now: Callable[[], float] = time.perf_counter,
         own_cpu_seconds: Callable[[], float] = time.process_time,
+        root_process_id: int | None = None,
     ) -> None:
         self._device = device
         self._gpu = gpu or open_gpu(device)
         self._read = read
         self._now = now
         self._own_cpu_seconds = own_cpu_seconds
-        parent = multiprocessing.parent_process()
-        self._root = os.getpid() if parent is None or parent.pid is None else parent.pid
+        self._root = root_process_id or os.getpid()
         self._is_own: dict[int, bool] = {self._root: True, os.getpid(): True}
 
     def sample(self) -> DeviceState:

@@ -133,6 +133,8 @@ def _flags(
         "noisy": width > NOISY_FRACTION * median,
         "unlike_processes": _process_range(measured) > UNLIKE_PROCESSES_FRACTION * median,
         "not_steady": not all(ready.warmed.is_steady for ready in measured.readies),
+        # The device may have waited for the host within what should be its own time.
+        "launch_gaps": any(sample.has_launch_gaps for sample in measured.samples),
         "clock_coarse": step > COARSE_FRACTION * median * measured.calls_per_sample,
     }
     return [flag for flag, is_raised in doubts.items() if is_raised]

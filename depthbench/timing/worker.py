@@ -138,7 +138,12 @@ def serve(make_bench: Callable[..., Any] | None = None) -> None:
     device, num_benches, is_peak_measured = pickle.load(asked)
     if make_bench is None:
         from depthbench.timing.bench import LocalBench as make_bench
-    bench = make_bench(device, num_benches, is_peak_measured=is_peak_measured)
+    bench = make_bench(
+        device,
+        num_benches,
+        is_peak_measured=is_peak_measured,
+        root_process_id=os.getppid(),
+    )
     answer: Any = None
     while True:
         pickle.dump(answer, answers)
