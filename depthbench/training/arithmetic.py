@@ -11,9 +11,7 @@ from torch import Tensor
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def forward_in(
-    model: Callable[[Tensor], Tensor], precision: str
-) -> Callable[[Tensor], Tensor]:
+def forward_in(model: Callable[[Tensor], Tensor], precision: str) -> Callable[[Tensor], Tensor]:
     """Return the network's forward pass in a precision.
 
     In fp32 and tf32 it is the network itself; in bf16 and fp16 it runs under autocast: the weights
