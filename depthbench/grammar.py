@@ -49,9 +49,9 @@ AVAILABLE: dict[str, tuple[str, ...]] = {
     "backbone": ("mlp", "conv", "preact", "transformer"),
     "dataset": get_args(DatasetName),
     "task": get_args(Task),
-    "phases": ("inference", "train_step"),
-    "timing precisions": ("fp32", "bf16"),
-    "modes": ("eager",),
+    "phases": get_args(Phase),
+    "timing precisions": get_args(Precision),
+    "modes": get_args(Mode),
     "cache": ("warm",),
     "probes": (),
 }
@@ -328,16 +328,16 @@ class TimingSettings(Setting):
     """Say which cells are timed and how precisely; every setting may be a list."""
 
     phases: Annotated[tuple[Phase, ...], LISTED] = Field(
-        ("inference",), description="what is timed"
+        ("inference",), description="what is timed; docs/timing.md says what each call does"
     )
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=10**7)], ...], LISTED] = Field(
         (128,), description="examples a call"
     )
     precisions: Annotated[tuple[Precision, ...], LISTED] = Field(
-        ("fp32",), description="arithmetic"
+        ("fp32",), description="arithmetic; in training bf16 and fp16 are autocast"
     )
     modes: Annotated[tuple[Mode, ...], LISTED] = Field(
-        ("eager",), description="how PyTorch runs the network"
+        ("eager",), description="how PyTorch runs the network; what a device cannot do is a row"
     )
     threads: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], LISTED] | None = Field(
         None, description="CPU threads (default: PyTorch's own number)"

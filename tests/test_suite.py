@@ -165,7 +165,6 @@ seeds: 0
         ("{epochs: 1}", "{epochs: 5, schedule: step, milestones: [3, 2]}", "must increase"),
         ("{epochs: 1}", "{epochs: 5, schedule: step, milestones: [9]}", "not before the end, 5"),
         ("{epochs: 1}", "{epochs: 1}\nprobes: layer_skip", "'layer_skip' is not available yet"),
-        ("{epochs: 1}", "{epochs: 1}\ntiming: {phases: decode}", "'decode' is not available yet"),
         ("{epochs: 1}", "{epochs: 1}\nbudget: {match: total_params}", "exactly one of reference"),
         ("{epochs: 1}", "{epochs: 1}\nseeds: [1, x]", "seeds[1] is 'x'"),
         ("family: deep", "family: deep, branches: 2", "branches"),

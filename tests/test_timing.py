@@ -321,14 +321,8 @@ def test_threads_random_numbers_and_garbage_collection_are_restored():
 
 
 def test_what_cannot_be_timed_is_refused_with_what_can():
-    for settings, words in (
-        ({"phase": "decode"}, "inference, train_step"),
-        ({"mode": "cuda_graph"}, "eager"),
-        ({"precision": "fp16"}, "fp32, bf16"),
-        ({"cache": "cold"}, "warm"),
-    ):
-        with pytest.raises(TrialError, match=words):
-            measure(make_cell(**settings), "cpu", build=build_small)
+    with pytest.raises(TrialError, match="use warm"):
+        measure(make_cell(cache="cold"), "cpu", build=build_small)
 
 
 # --- measure --------------------------------------------------------------------------------------

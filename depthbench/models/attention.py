@@ -31,11 +31,20 @@ class Attention(nn.Module):
             z: the normalised stream.
             mask: (B, 1, T, T), true where row may read from column; replaces the causal rule.
         """
-        joined = self.queries_keys_values(z).unflatten(2, (3, self.num_heads, -1))
-        queries, keys, values = joined.permute(2, 0, 3, 1, 4)  # each (B, heads, T, D / heads)
+        queries, keys, values = self.project(z)
         h = F.scaled_dot_product_attention(
             queries, keys, values, mask, is_causal=self.is_causal and mask is None
         )  # (B, heads, T, D / heads)
+        return self.join(h)
+
+    def project(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of each position, (B, heads, T, D / heads) each."""
+        joined = self.queries_keys_values(z).unflatten(2, (3, self.num_heads, -1))
+        queries, keys, values = joined.permute(2, 0, 3, 1, 4)  # each (B, heads, T, D / heads)
+        return queries, keys, values
+
+    def join(self, h: Tensor) -> Tensor:
+        """Return the update of the stream from what each head read."""
         return self.out(h.transpose(1, 2).flatten(2))  # (B, T, D)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,91 +14,158 @@ from torch import Tensor, nn
 from depthbench.errors import TrialError
 from depthbench.spec import Problem, Variant
 from depthbench.timing.cells import Cell
-from depthbench.training.arithmetic import exact_arithmetic, forked_random
-from depthbench.training.optimizers import build_optimizer
-from depthbench.training.step import build_step
-from depthbench.training.tasks import Task, task_of
+from depthbench.timing.modes import COMPILE_MODES, Call, captured
+from depthbench.timing.phases import INFERENCE_PHASES, PHASES, Parts, Workload
+from depthbench.timing.precisions import arithmetic
+from depthbench.timing.support import Machine, UnsupportedError, unsupported_reason
+from depthbench.training.arithmetic import forked_random
+from depthbench.training.memory import is_out_of_memory
+from depthbench.training.tasks import task_of
 from depthbench.training.threads import cpu_threads
 
+__all__ = ["Builder", "PreparedCell", "UnsupportedError", "Work", "prepare", "prepared_work"]
+
 Builder = Callable[[Variant, Problem], nn.Module]
-Work = Callable[[], object]
+Capture = Callable[[Call, torch.device], Call]
+Work = Call
 
 # Weights and inputs of a timed network; time does not depend on which.
 _SEED = 0
-_PHASES = ("inference", "train_step")
-_PRECISIONS = ("fp32", "bf16")
 
 
-@contextmanager
-def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[Work]:
-    """Yield a function that does a cell's work once, and the process as that work needs it.
+@dataclass(frozen=True, slots=True)
+class PreparedCell:
+    """Hold a cell that is ready to be called, beside others in the same process.
 
-    The network is as initialised. `inference` is one forward pass in eval and inference mode; in
-    bf16 weights and inputs are bfloat16, as they would be in use. `train_step` is what the
-    training loop does with a batch: gradients to None, forward, loss, backward, the
-    optimizer's step; in bf16 under autocast, weights float32. Inputs are fixed, drawn once.
-    Threads, random numbers and Python's garbage collector are as before afterwards.
+    Args:
+        call: does the cell's work once, on the same tensors each time. On a GPU it does not wait.
+        active: enters the state of the process that calls need: CPU threads, inference mode,
+            arithmetic, no garbage collection. The very first call must be inside it, too.
+        tokens_per_call: of text; None for images.
+        is_compiled: whether the first call compiles.
+        touched_bytes: weights and inputs, each once.
+        work: what is called and what it works on, before any capture as a CUDA graph.
+    """
+
+    call: Call
+    active: Callable[[], AbstractContextManager[None]]
+    tokens_per_call: int | None
+    is_compiled: bool
+    touched_bytes: int
+    work: Workload
+
+
+def prepare(
+    cell: Cell,
+    device: torch.device,
+    build: Builder,
+    *,
+    machine: Machine | None = None,
+    capture: Capture = captured,
+) -> PreparedCell:
+    """Build a cell's network and batch and return what calls them; the process is as before.
+
+    The network is as initialised. Phases are those of `PHASES`; inputs are fixed, drawn once. In
+    inference and decode weights and inputs are of the cell's type, in training weights are
+    float32 under autocast, and fp16 scales its loss.
 
     Args:
         cell: what is timed.
         device: where.
         build: gives an initialised network.
+        machine: what the machine has (default: this one).
+        capture: records a call as a CUDA graph.
 
     Raises:
-        TrialError: a phase, precision, mode, cache or task that cannot be timed.
+        UnsupportedError: what the device cannot do, with the reason.
     """
-    _check(cell)
-    with ExitStack() as stack:
-        stack.enter_context(cpu_threads(cell.threads))
-        stack.enter_context(forked_random(device, _SEED))
-        stack.enter_context(exact_arithmetic(device, is_deterministic=False))
-        network = build(cell.variant, cell.problem).to(device)
-        inputs, targets = _synthetic_batch(cell, device)
-        stack.enter_context(_no_garbage_collection())
-        if cell.phase == "train_step":
-            yield _train_step(cell, network, inputs, targets)
-        else:
-            dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
-            stack.enter_context(torch.inference_mode())
-            inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs  # tokens stay
-            yield partial(network.eval().to(dtype), inputs)
-
-
-def _train_step(cell: Cell, network: nn.Module, inputs: Tensor, targets: Tensor) -> Work:
-    optimizer = build_optimizer(network.train(), cell.train)
-    return partial(
-        build_step(network, optimizer, cell.train, cell.precision, _task(cell)), inputs, targets
+    reason = unsupported_reason(cell, device, machine)
+    if reason is not None:
+        raise UnsupportedError(reason)
+    with _active(cell, device):
+        with forked_random(device, _SEED), torch.inference_mode(False):
+            work = PHASES[cell.phase](_parts(cell, device, build))
+        call = _captured(work.call, device, capture) if cell.mode == "cuda_graph" else work.call
+    return PreparedCell(
+        call=call,
+        active=partial(_active, cell, device),
+        tokens_per_call=_tokens_per_call(cell),
+        is_compiled=cell.mode in COMPILE_MODES,
+        touched_bytes=_touched_bytes(work),
+        work=work,
     )
 
 
-def _synthetic_batch(cell: Cell, device: torch.device) -> tuple[Tensor, Tensor]:
+@contextmanager
+def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[Work]:
+    """Yield a function that does a cell's work once, in the state that the work needs.
+
+    Args:
+        cell: what is timed; its cache is warm.
+        device: where.
+        build: gives an initialised network.
+
+    Raises:
+        TrialError: a cell that cannot be timed.
+    """
+    if cell.cache != "warm":
+        raise TrialError(f"timing: cache {cell.cache!r} cannot be timed; use warm")
+    prepared = prepare(cell, device, build)
+    gc.collect()
+    with forked_random(device, _SEED), prepared.active():
+        yield prepared.call
+
+
+@contextmanager
+def _active(cell: Cell, device: torch.device) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(cpu_threads(cell.threads))
+        stack.enter_context(arithmetic(device, cell.precision))
+        stack.enter_context(torch.inference_mode(cell.phase in INFERENCE_PHASES))
+        stack.enter_context(_no_garbage_collection())
+        yield
+
+
+def _parts(cell: Cell, device: torch.device, build: Builder) -> Parts:
+    network = build(cell.variant, cell.problem).to(device)
+    task = task_of(cell.task)
     generator = torch.Generator().manual_seed(_SEED)
-    inputs, targets = _task(cell).synthetic_batch(cell.problem, cell.batch_size, generator)
-    return inputs.to(device), targets.to(device)
+    inputs, targets = task.synthetic_batch(cell.problem, cell.batch_size, generator)
+    # Copies, since a task may draw both in one tensor, which each would keep in memory whole.
+    inputs, targets = inputs.to(device, copy=True), targets.to(device, copy=True)
+    return Parts(cell, network, inputs, targets, task)
 
 
-def _task(cell: Cell) -> Task:
-    return task_of(cell.task)
+def _captured(call: Call, device: torch.device, capture: Capture) -> Call:
+    try:
+        return capture(call, device)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UnsupportedError(f"mode cuda_graph: PyTorch cannot record it: {reason}") from error
 
 
-def _check(cell: Cell) -> None:
-    allowed = {
-        "phase": _PHASES,
-        "precision": _PRECISIONS,
-        "mode": ("eager",),
-        "cache": ("warm",),
-    }
-    for name, words in allowed.items():
-        found = getattr(cell, name)
-        if found not in words:
-            raise TrialError(f"timing: {name} {found!r} cannot be timed; use {', '.join(words)}")
+def _tokens_per_call(cell: Cell) -> int | None:
+    if cell.problem.vocabulary is None:
+        return None
+    return cell.batch_size * (1 if cell.phase == "decode" else cell.problem.input_shape[0])
+
+
+def _touched_bytes(work: Workload) -> int:
+    return storage_bytes([*work.network.parameters(), *work.network.buffers(), *work.inputs])
+
+
+def storage_bytes(tensors: list[Tensor]) -> int:
+    """Return the bytes of the memory under tensors, memory that several share counted once."""
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Keep Python's collector out of the samples: its pauses are depthbench's, not the net's."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

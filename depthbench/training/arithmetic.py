@@ -1,4 +1,4 @@
-"""PyTorch's global state and what fp32 and bf16 mean, for training and timing alike."""
+"""PyTorch's global state and what a precision means, for training and timing alike."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def forward_in(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
+def forward_in(model: Callable[[Tensor], Tensor], precision: str) -> Callable[[Tensor], Tensor]:
     """Return the network's forward pass in a precision.
 
-    In fp32 it is the network itself; in bf16 it runs under autocast: the weights stay float32, and
-    PyTorch chooses which operations run in bfloat16.
+    In fp32 and tf32 it is the network itself; in bf16 and fp16 it runs under autocast: the weights
+    stay float32, and PyTorch chooses which operations run in the smaller type.
     """
-    if precision == "fp32":
+    dtype = _AUTOCAST.get(precision)
+    if dtype is None:
         return model
 
     def forward(inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        with torch.autocast(inputs.device.type, dtype=dtype):
             return model(inputs)
 
     return forward

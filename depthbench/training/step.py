@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from depthbench.grammar import TrainSettings
@@ -13,18 +14,24 @@ from depthbench.training.tasks import Task
 
 
 def build_step(
-    model: nn.Module, optimizer: Optimizer, settings: TrainSettings, precision: str, task: Task
+    model: Callable[[Tensor], Tensor],
+    optimizer: Optimizer,
+    settings: TrainSettings,
+    precision: str,
+    task: Task,
+    scaler: GradScaler | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that takes one step on a batch and returns its loss, detached.
 
     The loss is float32 whatever the precision. Nothing here waits for the device.
 
     Args:
-        model: the network, in training mode.
+        model: the network, in training mode, or what runs it.
         optimizer: over the network's trainable weights.
         settings: label smoothing and clipping.
-        precision: fp32 or bf16.
+        precision: fp32, tf32, bf16 or fp16.
         task: gives the loss.
+        scaler: scales the loss, so that fp16's gradients do not vanish; None: no scaling.
 
     Shapes:
         The function takes a batch of inputs and targets as the task has them, and returns ().
@@ -37,10 +44,16 @@ def build_step(
         optimizer.zero_grad()
         outputs = forward(inputs).float()  # (B, *output)
         loss = task.loss(outputs, targets, settings)
-        loss.backward()
+        (loss if scaler is None else scaler.scale(loss)).backward()
         if clip_norm is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(weights, clip_norm)
-        optimizer.step()
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
         return loss.detach()
 
     return take_step
