@@ -28,12 +28,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from depthbench.report.floors import noise_floors
+from depthbench.report.gate import compare_timings
 from scipy.stats import binomtest
 
 from depthbench import expand, load_suite
 from depthbench.progress import Quiet
-from depthbench.report.floors import noise_floors
-from depthbench.report.gate import compare_timings
 from depthbench.suite import Suite
 from depthbench.timing.bench import Ended, LocalBench, Ready
 from depthbench.timing.cells import Cell

@@ -145,8 +145,8 @@ def _processes(device: str, is_peak_measured: bool) -> Start:
 def reference_variant(suite: Suite, planned: Sequence[PlannedCell]) -> str | None:
     """Return the variant_id that times are compared with: a budget's reference, or the first."""
     rows = [item.row for item in planned]
-    for reference in (budget.reference for budget in suite.budgets):
-        for row in rows if reference is not None else ():
+    for reference in (budget.reference for budget in suite.budgets if budget.reference):
+        for row in rows:
             shape = (row["family"], row["depth"], row["width"])
             if shape == (reference.family, reference.depth, reference.width):
                 return str(row["variant_id"])

@@ -30,10 +30,10 @@ class Machine:
 
     def __init__(self, monkeypatch, parent=None):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3}, raising=False)
-        process = SimpleNamespace(pid=parent) if parent else None
-        monkeypatch.setattr("multiprocessing.parent_process", lambda: process)
         self.seconds = self.own = self.parent = self.foreign = self.stolen = self.idle = 0.0
-        self.monitor = Monitor(CPU, None, self.read, lambda: self.seconds, lambda: self.own)
+        self.monitor = Monitor(
+            CPU, None, self.read, lambda: self.seconds, lambda: self.own, root_process_id=parent
+        )
 
     def work(self, seconds, own=1.0, parent=0.0, foreign=0.0, stolen=0.0):
         self.seconds += seconds
@@ -179,8 +179,8 @@ def with_uuid(uuid="0a1b"):
     return SimpleNamespace(get_device_properties=lambda device: properties)
 
 
-def monitor_of(nvml, read=lambda path: None):
-    return Monitor(CUDA, open_gpu(CUDA, with_uuid(), nvml), read)
+def monitor_of(nvml, read=lambda path: None, **settings):
+    return Monitor(CUDA, open_gpu(CUDA, with_uuid(), nvml), read, **settings)
 
 
 def test_a_gpu_is_found_by_its_uuid_since_numbers_differ():
@@ -235,11 +235,14 @@ def test_power_and_heat_are_throttling_and_idling_is_not():
     assert state_flags([state, state]) == ["throttled"]
 
 
-def test_a_strange_process_on_the_gpu_is_flagged_and_our_own_are_not(monkeypatch):
-    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(pid=70))
+def test_a_strange_process_on_the_gpu_is_flagged_and_our_own_are_not():
     stats = {71: "71 (other worker) S 70 0", 72: "72 (its child) S 71 0", 80: "80 (x) S 1 0"}
     nvml = FakeNvml()
-    monitor = monitor_of(nvml, lambda path: stats.get(int(path.split("/")[2])))
+
+    def read(path):
+        return stats.get(int(path.split("/")[2]))
+
+    monitor = monitor_of(nvml, read, root_process_id=70)
     nvml.pids = [ME, 70, 71, 72]
     assert state_flags([monitor.sample()] * 2) == []
     nvml.pids = [ME, 71, 80, 81]  # 81 cannot be looked up: another user's, or another container's

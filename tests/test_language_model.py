@@ -20,7 +20,7 @@ from depthbench.sampling import generate, sample_text
 from depthbench.spec import Problem
 from depthbench.suite import load_suite, parse_suite
 from depthbench.timing.cells import cells_of
-from depthbench.timing.work import prepared_work
+from depthbench.timing.work import prepare
 from depthbench.training import evaluate, train
 from depthbench.training.durations import horizon_of
 from depthbench.training.tasks import task_of
@@ -195,8 +195,9 @@ def test_networks_of_tokens_can_be_timed(phase, precision):
         "s.yaml",
     ).timing
     ((cell, _),) = cells_of([trial], timing)
-    with prepared_work(cell, torch.device("cpu"), lambda *_: Bigram(300)) as work:
-        assert isinstance(work(), torch.Tensor)
+    prepared = prepare(cell, torch.device("cpu"), lambda *_: Bigram(300))
+    with prepared.active():
+        assert isinstance(prepared.call(), torch.Tensor)
 
 
 @pytest.mark.parametrize(

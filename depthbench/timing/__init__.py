@@ -1,4 +1,4 @@
-"""Measure how long a network takes: cells, clocks, the protocol and when it stops.
+"""Measure how long a network takes: cells, clocks, benches, rounds and when they stop.
 
-Read `protocol.py` first. Importing this is light; `protocol` and `work` load torch.
+Read `session.py` first. Importing this is light; what runs a cell loads torch.
 """

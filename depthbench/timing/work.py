@@ -11,7 +11,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from depthbench.errors import TrialError
 from depthbench.spec import Problem, Variant
 from depthbench.timing.cells import Cell
 from depthbench.timing.modes import COMPILE_MODES, Call, captured
@@ -23,7 +22,7 @@ from depthbench.training.memory import is_out_of_memory
 from depthbench.training.tasks import task_of
 from depthbench.training.threads import cpu_threads
 
-__all__ = ["Builder", "PreparedCell", "UnsupportedError", "Work", "prepare", "prepared_work"]
+__all__ = ["Builder", "PreparedCell", "UnsupportedError", "Work", "prepare"]
 
 Builder = Callable[[Variant, Problem], nn.Module]
 Capture = Callable[[Call, torch.device], Call]
@@ -94,26 +93,6 @@ def prepare(
         touched_bytes=_touched_bytes(work),
         work=work,
     )
-
-
-@contextmanager
-def prepared_work(cell: Cell, device: torch.device, build: Builder) -> Iterator[Work]:
-    """Yield a function that does a cell's work once, in the state that the work needs.
-
-    Args:
-        cell: what is timed; its cache is warm.
-        device: where.
-        build: gives an initialised network.
-
-    Raises:
-        TrialError: a cell that cannot be timed.
-    """
-    if cell.cache != "warm":
-        raise TrialError(f"timing: cache {cell.cache!r} cannot be timed; use warm")
-    prepared = prepare(cell, device, build)
-    gc.collect()
-    with forked_random(device, _SEED), prepared.active():
-        yield prepared.call
 
 
 @contextmanager

@@ -137,7 +137,9 @@ def serve(make_bench: Callable[..., Any] | None = None) -> None:
     asked = sys.stdin.buffer
     device, num_benches, is_peak_measured = pickle.load(asked)
     if make_bench is None:
-        from depthbench.timing.bench import LocalBench as make_bench
+        from depthbench.timing.bench import LocalBench
+
+        make_bench = LocalBench
     bench = make_bench(
         device,
         num_benches,
