@@ -12,6 +12,7 @@ from depthbench import environment
 from depthbench.calibration import Calibration, calibration_path, write_calibration
 from depthbench.errors import ResultError, SuiteError
 from depthbench.expand import expand
+from depthbench.interruption import terminated_like_interrupted
 from depthbench.progress import Progress, Quiet
 from depthbench.report.floors import MIN_RUNS, false_positives, noise_floors
 from depthbench.report.processes import CELL_FACTS, cell_times
@@ -20,7 +21,7 @@ from depthbench.report.tables import Heading, render_table, to_json
 from depthbench.request import resolve_device
 from depthbench.spec import Trial
 from depthbench.suite import Suite
-from depthbench.units import format_fraction, format_seconds
+from depthbench.units import counted, format_fraction, format_seconds
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -84,15 +85,29 @@ def calibrate(
         )
     trials, found = expand(suite), resolve_device(device)
     progress = progress or Quiet()
+    time_suite = time_suite or _time_suite()
+    path = calibration_path(out, suite.name)
+    runs: list[DataFrame] = []
     progress.begin("calibrate", num_runs, 0)
-    runs = []
     try:
-        for index in range(num_runs):
-            runs.append((time_suite or _time_suite())(suite, trials, found))
-            progress.advance(f"run {index + 1}", is_failure=False)
+        with terminated_like_interrupted():
+            for index in range(num_runs):
+                runs.append(time_suite(suite, trials, found))
+                progress.advance(f"run {index + 1}", is_failure=False)
+    except KeyboardInterrupt as error:
+        error.add_note(_kept(suite, found, runs, path))
+        raise
     finally:
         progress.end()
-    return _stored(suite, found, runs, calibration_path(out, suite.name))
+    return _stored(suite, found, runs, path)
+
+
+def _kept(suite: Suite, device: str, runs: Sequence[DataFrame], path: Path) -> str:
+    """Store what an interrupted calibration has found, if it is enough, and say so."""
+    if len(runs) < FEWEST_RUNS:
+        return f"{counted(len(runs), 'run')} of {FEWEST_RUNS} that floors need: none are stored"
+    _stored(suite, device, runs, path)
+    return f"floors from {counted(len(runs), 'run')} are stored: {path}"
 
 
 def _time_suite() -> TimeSuite:

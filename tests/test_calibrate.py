@@ -118,3 +118,19 @@ def test_a_calibration_of_too_few_runs_for_a_rate_says_so(suite, tmp_path):
     found = calibrate(suite, num_runs=3, out=tmp_path, device="cpu", time_suite=noisy()[0])
     assert found.calibration.false_positives is None
     assert "takes 5 runs" in render_calibration(found)
+
+
+@pytest.mark.parametrize(("num_done", "is_stored"), [(2, False), (5, True)])
+def test_what_an_interrupt_leaves_is_stored_if_it_is_enough(suite, tmp_path, num_done, is_stored):
+    time_suite, calls = noisy()
+
+    def interrupted(*args):
+        if len(calls) == num_done:
+            raise KeyboardInterrupt
+        return time_suite(*args)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        calibrate(suite, num_runs=8, out=tmp_path, device="cpu", time_suite=interrupted)
+    (note,) = caught.value.__notes__
+    assert f"{num_done} runs" in note
+    assert calibration_path(tmp_path, suite.name).exists() is is_stored

@@ -124,3 +124,10 @@ def test_the_report_has_the_depth_tax_in_every_format_that_people_and_machines_r
 def test_a_run_without_depths_says_nothing_of_the_depth_tax():
     for format in ("terminal", "md"):
         assert "Depth tax" not in render(summarise([quickstart_run()]), format)
+
+
+def test_a_cost_that_may_be_nothing_is_told_by_its_upper_end_alone():
+    run = make_run((), ladder(lambda depth: 1e-3, noise=0.02))
+    (found,) = depth_tax(run).layers
+    assert found.per_layer.low <= 0 < found.per_layer.high
+    assert "at most" in render(summarise([run]), "md")

@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control
 
 from depthbench.record import column_names
 from depthbench.report.floors import false_positives, floors_of, noise_floors
 from depthbench.report.gate import ALPHA, MARGIN, compare_cells, compare_timings
+from depthbench.report.moderated import _moderated, spreads
 from depthbench.report.processes import CellTimes, process_medians
 from tests.fixtures_results import timing_row
 
@@ -55,7 +57,25 @@ def test_equal_runs_are_rarely_called_worse(num_processes):
 
 def test_what_all_cells_of_a_process_share_is_not_taken_for_48_observations():
     generator = np.random.default_rng(2)
-    assert rate_of_flagged(generator, 300, shared=0.03) <= 0.044
+    slow = [simulated(generator, shared=0.06, sd=0.002) for _ in range(2)]
+    found = spreads([[run[f"c{index}"].log_medians for run in slow] for index in range(NUM_CELLS)])
+    # 3 processes a side have 4 degrees of freedom, however many cells were timed in them.
+    assert all(4 <= spread.degrees < 5 for spread in found)
+    own = [simulated(generator) for _ in range(2)]
+    found = spreads([[run[f"c{index}"].log_medians for run in own] for index in range(NUM_CELLS)])
+    assert all(spread.degrees > 50 for spread in found)
+    assert found[0].variance == pytest.approx(0.03**2 + 0.0085**2, rel=0.3)
+
+
+def test_variances_are_moderated_as_in_limma():
+    # Smyth 2004, section 6.2, worked by hand: d0 solves trigamma(d0/2) = var(e) - trigamma(d/2).
+    variances, degrees = np.array([0.2, 1.0, 1.0, 5.0, 30.0]), np.full(5, 4.0)
+    moderated, total = _moderated(variances, degrees)
+    logs = np.log(variances) - digamma(2) + np.log(2)
+    prior = float(total[0] - 4)
+    assert polygamma(1, prior / 2) == pytest.approx(logs.var(ddof=1) - polygamma(1, 2))
+    level = np.exp(logs.mean() + digamma(prior / 2) - np.log(prior / 2))
+    assert list(moderated) == pytest.approx(list((prior * level + 4 * variances) / (prior + 4)))
 
 
 @pytest.mark.parametrize("drift", [0.01, 0.02, 0.03])

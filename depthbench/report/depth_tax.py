@@ -50,6 +50,8 @@ def depth_tax(run: Run) -> DepthTax:
         for found in _indices(rows, _SAME_SHAPE)
         if len({rows[index]["width"] for index in found}) >= MIN_POINTS
     ]
+    places = {name: place for place, name in enumerate(dict.fromkeys(f.name for f in layers))}
+    layers.sort(key=lambda layer: (places[layer.name], layer.width))
     return DepthTax(tuple(layers), tuple(laws))
 
 

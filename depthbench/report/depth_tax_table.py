@@ -90,6 +90,9 @@ def _cells(layer: LayerCost) -> list[str]:
 
 
 def _seconds(found: Estimate) -> str:
+    """Return a cost with its interval, or how much it is at most where it may be nothing."""
+    if found.low is not None and found.low <= 0:
+        return f"at most {format_seconds(found.high)}"
     return format_seconds(found.value, (found.low, found.high))
 
 
