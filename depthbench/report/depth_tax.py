@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MIN_POINTS = 3
 # A form is told only where no point lies further from it.
 MAX_RESIDUAL = 0.10
+# A report fits dozens of lines; so many draws leave an end uncertain by 2% of the interval.
+NUM_RESAMPLES = 1_999
 
 _CELL = ("dataset", "task", "phase", "batch_size", "precision", "mode", "num_threads", "cache")
 _CELL_KEYS = (*_CELL, "device", "optimizer")
@@ -134,7 +136,7 @@ def _fit(group: Sequence[Row]) -> tuple[Estimate, Estimate, float]:
     design = np.array([[1.0, cell["depth"]] for cell in group]) / times[:, None]
     weights = np.linalg.pinv(design) / times  # (2, cells): a and tau from the times
     samples = [cell["seconds"] for cell in group]
-    fixed, per_layer = (combined_means(samples, list(row)) for row in weights)
+    fixed, per_layer = (_combined(samples, list(row)) for row in weights)
     fitted = design * times[:, None] @ np.array([fixed.value, per_layer.value])
     return fixed, per_layer, float(np.max(np.abs(fitted / times - 1)))
 
@@ -176,7 +178,11 @@ def _partner(cells: Sequence[Row], same: Sequence[str], cell: Row, **wanted: Any
 
 
 def _log_ratio(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    return combined_means([[log(v) for v in first], [log(v) for v in second]], [1.0, -1.0])
+    return _combined([[log(v) for v in first], [log(v) for v in second]], [1.0, -1.0])
+
+
+def _combined(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> Estimate:
+    return combined_means(samples, weights, num_resamples=NUM_RESAMPLES)
 
 
 def _mapped(found: Estimate, change: Callable[[float], float]) -> Estimate:

@@ -69,6 +69,7 @@ def combined_means(
     weights: Sequence[float],
     confidence: float = CONFIDENCE,
     min_size: int = MIN_SEEDS,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """Return the weighted sum of the means of strata, with the interval of `stratified_mean`.
 
@@ -77,6 +78,7 @@ def combined_means(
         weights: of each stratum's mean; they need not sum to 1, nor be positive.
         confidence: of the interval.
         min_size: a stratum with fewer values leaves the sum without an interval; at least 2.
+        num_resamples: how often all strata are drawn.
     """
     import numpy as np
 
@@ -93,7 +95,7 @@ def combined_means(
 
     sizes = [sample.size for sample in samples]
     scaled = [(x - x.mean()) * np.sqrt(n / (n - 1)) for x, n in zip(samples, sizes, strict=True)]
-    low, high = bootstrap_interval(scaled, sum_of, confidence)
+    low, high = bootstrap_interval(scaled, sum_of, confidence, num_resamples)
     widening = _t_over_z(samples, weights, confidence)
     return Estimate(value, value + widening * low, value + widening * high, num)
 
