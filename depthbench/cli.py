@@ -208,6 +208,40 @@ def check(
 
 
 @app.command()
+def calibrate(
+    suite: SuiteFile,
+    num_runs: Annotated[
+        int, typer.Option("--runs", min=5, max=1000, help="How often all cells are timed.")
+    ] = 12,
+    out: Out = Path("results"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")] = False,
+    format: As = Format.terminal,
+) -> None:
+    """Measure this machine's noise: time a suite again and again, store by how much it differs.
+
+    Trains nothing. Later comparisons on the same machine call no change that
+    is below a cell's noise floor. Prints how often equal runs would be called
+    different.
+    """
+    from depthbench.calibrate import calibrate as measure
+    from depthbench.calibrate import render_calibration
+    from depthbench.expand import load_to_expand
+    from depthbench.progress import progress_for, silence
+
+    with silence() if quiet else nullcontext():
+        found = measure(
+            load_to_expand(suite, overrides or ()),
+            num_runs=num_runs,
+            out=out,
+            device=device,
+            progress=progress_for(is_quiet=quiet),
+        )
+    _print(render_calibration(found, format.value))
+
+
+@app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
     trial: Annotated[str, typer.Argument(help="trial_id, or its beginning.", metavar="TRIAL")],

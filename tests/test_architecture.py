@@ -18,7 +18,7 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"run", "plan", "sampling", "starter"},
+    {"run", "calibrate", "plan", "sampling", "starter"},
     {"request", "outcome"},
     {"journal"},
     {"trial", "expand"},
@@ -26,7 +26,17 @@ LAYERS = [
     {"salvage", "overrides", "mistakes"},
     {"models", "data", "executors", "report", "variants", "options", "document"},
     {"progress", "interruption", "selection"},
-    {"store", "record", "environment", "machine", "folder", "parts", "tables", "units"},
+    {
+        "store",
+        "calibration",
+        "record",
+        "environment",
+        "machine",
+        "folder",
+        "parts",
+        "tables",
+        "units",
+    },
     {"spec", "grammar", "axes"},
     {"errors"},
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthbench.report.columns import key_columns, legend, sections
+from depthbench.report.depth_tax_table import depth_tax_markdown
 from depthbench.report.render_terminal import claim_text, group_title, problem_text
 from depthbench.report.tables import Heading, markdown, markdown_table
 from depthbench.report.values import Group, RunReport, Summary
@@ -30,6 +31,7 @@ def _run_markdown(report: RunReport) -> str:
     if report.claims:
         blocks += ["## Claims", judgements_markdown(report.claims)]
     blocks += [_group_markdown(group) for group in report.groups]
+    blocks.append(depth_tax_markdown(report.depth_tax))
     if report.problems:
         lines = [problem_text(problem) for problem in report.problems]
         blocks += ["## What did not end well", _items(lines)]

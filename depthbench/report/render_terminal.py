@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from depthbench.report.answer import budget_text
 from depthbench.report.columns import legend, pack
+from depthbench.report.depth_tax_table import depth_tax_parts
 from depthbench.report.tables import plain_line, rich_table
 from depthbench.report.values import Group, Problem, RunReport, Summary
 from depthbench.report.verdicts import WHY, Judgement
@@ -53,6 +54,7 @@ def _run_parts(report: RunReport, width: int) -> Iterator[RenderableType]:
         yield from judgement_parts(report.claims)
     for group in report.groups:
         yield from _group_parts(group, width, is_alone=len(report.groups) == 1)
+    yield from depth_tax_parts(report.depth_tax, width)
     yield from _problem_parts(report.problems)
     lines = dict.fromkeys(line for group in report.groups for line in legend(group))
     if lines:

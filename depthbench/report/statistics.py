@@ -58,32 +58,54 @@ def stratified_mean(
         scaled, since the outermost percentile of 3 values is their smallest, in 25% of cases
         still above the mean or below it. Degrees of freedom: Welch and Satterthwaite.
     """
+    total = sum(len(stratum) for stratum in strata)
+    return combined_means(
+        strata, [len(stratum) / total for stratum in strata], confidence, min_size
+    )
+
+
+def combined_means(
+    strata: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    confidence: float = CONFIDENCE,
+    min_size: int = MIN_SEEDS,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Estimate:
+    """Return the weighted sum of the means of strata, with the interval of `stratified_mean`.
+
+    Args:
+        strata: the values of each stratum; none is empty.
+        weights: of each stratum's mean; they need not sum to 1, nor be positive.
+        confidence: of the interval.
+        min_size: a stratum with fewer values leaves the sum without an interval; at least 2.
+        num_resamples: how often all strata are drawn.
+    """
     import numpy as np
 
     samples = [np.sort(np.asarray(stratum, dtype=float)) for stratum in strata]
-    total = sum(sample.size for sample in samples)
-    mean = float(sum(sample.sum() for sample in samples) / total)
+    num = sum(sample.size for sample in samples)
+    value = float(sum(w * x.mean() for w, x in zip(weights, samples, strict=True)))
     if min(sample.size for sample in samples) < min_size:
-        return Estimate(mean, None, None, total)
+        return Estimate(value, None, None, num)
     if all(sample[0] == sample[-1] for sample in samples):
-        return Estimate(mean, mean, mean, total)
+        return Estimate(value, value, value, num)
 
-    def mean_of(*drawn: Any, axis: int = -1) -> Any:
-        return sum(sample.sum(axis=axis) for sample in drawn) / total
+    def sum_of(*drawn: Any, axis: int = -1) -> Any:
+        return sum(w * x.mean(axis=axis) for w, x in zip(weights, drawn, strict=True))
 
     sizes = [sample.size for sample in samples]
     scaled = [(x - x.mean()) * np.sqrt(n / (n - 1)) for x, n in zip(samples, sizes, strict=True)]
-    low, high = bootstrap_interval(scaled, mean_of, confidence)
-    widening = _t_over_z(samples, confidence)
-    return Estimate(mean, mean + widening * low, mean + widening * high, total)
+    low, high = bootstrap_interval(scaled, sum_of, confidence, num_resamples)
+    widening = _t_over_z(samples, weights, confidence)
+    return Estimate(value, value + widening * low, value + widening * high, num)
 
 
-def _t_over_z(samples: Sequence[Any], confidence: float) -> float:
-    """Return how much wider Student's interval of a stratified mean is than the normal's."""
+def _t_over_z(samples: Sequence[Any], weights: Sequence[float], confidence: float) -> float:
+    """Return how much wider Student's interval of a sum of means is than the normal's."""
     from scipy.stats import norm, t
 
-    parts = [sample.size * float(sample.var(ddof=1)) for sample in samples]
-    share = [part / sum(parts) for part in parts]  # of the variance of the mean
+    parts = [w * w * float(x.var(ddof=1)) / x.size for w, x in zip(weights, samples, strict=True)]
+    share = [part / sum(parts) for part in parts]  # of the variance of the sum
     degrees = 1 / sum(s * s / (x.size - 1) for s, x in zip(share, samples, strict=True))
     upper = (1 + confidence) / 2
     return float(t.ppf(upper, degrees) / norm.ppf(upper))

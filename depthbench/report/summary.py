@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
+from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import Entry, distinguishing, entries_of, gather, settings_text
 from depthbench.report.ranking import rank
 from depthbench.report.rows import Row, records
@@ -93,6 +94,7 @@ def _report(run: Run) -> RunReport:
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
         problems=tuple(_problems(run)),
         notes=tuple(_notes(run, status, num_finished, num_trials)),
+        depth_tax=depth_tax(run),
     )
 
 

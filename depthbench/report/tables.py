@@ -77,14 +77,14 @@ def render_table(  # noqa: PLR0913 - what a table is, and for whom; all but thre
         shown.append(Text(plain_line(title), style="bold"))
     if note:
         shown.append(Text(plain_line(note)))
-    for index, columns in enumerate(_split(headings, cells, console.width, num_names)):
+    for index, columns in enumerate(split_columns(headings, cells, console.width, num_names)):
         part = [[row[column] for column in columns] for row in cells]
         shown += [Text()] if index else []
         shown.append(rich_table([headings[c] for c in columns], part, width=console.width))
     return captured(shown, console)
 
 
-def _split(
+def split_columns(
     headings: Sequence[Heading], cells: Sequence[Sequence[str]], width: int, num_names: int
 ) -> list[list[int]]:
     """Return the columns of tables that fit a width, each begun by those that name its rows."""

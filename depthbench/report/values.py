@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depthbench.report.rows import Row
 from depthbench.report.statistics import Estimate
 from depthbench.report.verdicts import Judgement
 
@@ -131,6 +132,65 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthCost:
+    """The time of a network over that of one a quarter as deep and twice as wide.
+
+    Both have nearly the same number of weights in their bodies, since those grow as L d^2.
+    """
+
+    depth: int
+    width: int
+    against_depth: int
+    against_width: int
+    ratio: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What a layer costs at one width, timed in one way.
+
+    `fixed` and `per_layer` are a and tau in seconds. Where `is_linear` is False a point lies more
+    than 10% off the line, and tau is a mean slope. `launch_bound_fraction`, 1 - graphed/eager in
+    wall time, and `achieved_flops_per_second` are those of the deepest network; null: not timed.
+    """
+
+    name: str
+    where: Row
+    width: int
+    depths: tuple[int, ...]
+    fixed: Estimate
+    per_layer: Estimate
+    largest_residual_fraction: float
+    is_linear: bool
+    constant_weights: DepthCost | None
+    launch_bound_fraction: Estimate | None
+    achieved_flops_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WidthLaw:
+    """A power law of what a layer costs in the width: tau = coefficient d^exponent.
+
+    Both are None where a width lies more than 10% off it, or a layer has no cost to speak of; then
+    the residual is None too.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    coefficient: float | None
+    exponent: float | None
+    largest_residual_fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DepthTax:
+    """All that a run's times say of the cost of depth; empty where too few depths were timed."""
+
+    layers: tuple[LayerCost, ...]
+    width_laws: tuple[WidthLaw, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """All that one run's results say."""
 
@@ -148,6 +208,7 @@ class RunReport:
     claims: tuple[Judgement, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    depth_tax: DepthTax
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,101 @@
+"""calibration.json: the noise floors of a suite's cells, and the environment that they hold in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from depthbench import environment
+from depthbench.errors import ResultError
+from depthbench.folder import write_atomically
+from depthbench.record import SCHEMA_VERSION
+
+NAME = "calibration.json"
+AGAIN = "`depthbench calibrate SUITE` measures it again"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What runs of the same code differed by: `floors` are fractions by cell_id.
+
+    `environment` is what `environment.collect` returned; of it the comparable facts decide whether
+    the floors hold elsewhere.
+    """
+
+    suite: str
+    suite_hash: str
+    device: str
+    num_runs: int
+    created_at: str
+    environment: dict[str, Any]
+    floors: dict[str, float]
+    false_positives: dict[str, Any] | None = None
+
+
+def calibration_path(out: Path, suite: str) -> Path:
+    """Return where a suite's calibration lies: beside its runs."""
+    return Path(out) / suite / NAME
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration, in place of a former one.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    text = json.dumps({"schema_version": SCHEMA_VERSION} | asdict(calibration), indent=2)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+    write_atomically(path, (text + "\n").encode())
+
+
+def read_calibration(path: Path) -> Calibration | None:
+    """Return a calibration, None where there is none.
+
+    Raises:
+        ResultError: the file is not a calibration.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        fields = {name: found.get(name) for name in Calibration.__dataclass_fields__}
+        fields["floors"] = {str(key): float(value) for key, value in found["floors"].items()}
+        fields["num_runs"] = int(found["num_runs"])
+        fields["environment"] = dict(found["environment"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ResultError(f"{path}: not a readable calibration: {reason}. {AGAIN}") from error
+    return Calibration(**fields)
+
+
+def load_floors(
+    out: Path, suite: str, facts: Mapping[str, Any]
+) -> tuple[dict[str, float], str | None]:
+    """Return the noise floors that hold in an environment, and why there are none.
+
+    Args:
+        out: folder of all results.
+        suite: name of the suite.
+        facts: the environment of what is to be judged, as run.json has it.
+
+    Returns:
+        Floors by cell_id, and None; or no floors and a sentence that says why.
+
+    Raises:
+        ResultError: the file is not a calibration.
+    """
+    path = calibration_path(out, suite)
+    found = read_calibration(path)
+    if found is None:
+        return {}, f"{suite} is not calibrated; `depthbench calibrate SUITE` measures its noise"
+    differing = environment.differences(found.environment, facts)
+    if differing:
+        what = ", ".join(f"{key} {a} there, {b} here" for key, (a, b) in differing.items())
+        return {}, f"{path}: holds in another environment only ({what}). {AGAIN}"
+    return found.floors, None

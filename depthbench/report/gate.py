@@ -1,0 +1,232 @@
+"""Call two runs' times different, or the same, or neither: the gate of `compare`.
+
+A change is called only where it is both unlikely and large: its q value over all cells of the run
+is below `ALPHA`, and it is above `MARGIN` and the cell's calibrated noise floor. Absolute times are
+judged; the canary and the flags of samples are only told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, expm1, log, log1p, sqrt
+from typing import TYPE_CHECKING, Literal
+
+from depthbench.report.moderated import Spread, spreads
+from depthbench.report.processes import CellTimes, cell_times
+from depthbench.report.rows import Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Verdict = Literal["worse", "better", "same", "unresolved", "unmatched"]
+
+# Of all that is called in a run, the share that may be nothing. Among runs of the same code half of
+# what is called is "better": so at most 2% of their pairs have any cell called worse.
+ALPHA = 0.04
+# No smaller change is called, however sure it is.
+MARGIN = 0.05
+# Of the interval of a change; a noise floor is what so many pairs of A/A runs stay within.
+CONFIDENCE = 0.95
+# A canary that moved by more is told.
+CANARY_MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CellChange:
+    """What became of one cell between two runs.
+
+    `change_fraction` is candidate over baseline, minus 1: positive is slower. Seconds are the
+    geometric means of the medians of processes. Numbers are None where the cell was not compared.
+    """
+
+    cell_id: str
+    facts: Row
+    verdict: Verdict
+    reason: str
+    baseline_seconds: float | None = None
+    candidate_seconds: float | None = None
+    change_fraction: float | None = None
+    low_fraction: float | None = None
+    high_fraction: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    threshold_fraction: float | None = None
+    floor_fraction: float | None = None
+    num_baseline: int = 0
+    num_candidate: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def compare_timings(
+    baseline: DataFrame,
+    candidate: DataFrame,
+    *,
+    floors: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
+    margin: float = MARGIN,
+) -> list[CellChange]:
+    """Return for every cell of two tables of timings how it has changed.
+
+    Args:
+        baseline: timings of the run before.
+        candidate: timings of the run after.
+        floors: noise floor of each cell, by cell_id, as `noise_floors` gives them.
+        alpha: a change needs a q value below.
+        margin: a change must be larger, as a fraction.
+
+    Returns:
+        One a cell, in the order of the baseline, then those of the candidate alone.
+    """
+    return compare_cells(
+        cell_times(baseline), cell_times(candidate), floors=floors, alpha=alpha, margin=margin
+    )
+
+
+def compare_cells(
+    baseline: Mapping[str, CellTimes],
+    candidate: Mapping[str, CellTimes],
+    *,
+    floors: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
+    margin: float = MARGIN,
+) -> list[CellChange]:
+    """Return the same for cells that have been read already."""
+    found: dict[str, CellChange] = {}
+    kinds: dict[bool, list[tuple[CellTimes, CellTimes]]] = {True: [], False: []}
+    for cell_id in dict.fromkeys((*baseline, *candidate)):
+        before, after = baseline.get(cell_id), candidate.get(cell_id)
+        if before is None or after is None or not (before.is_usable and after.is_usable):
+            found[cell_id] = _not_compared(cell_id, before, after)
+        else:
+            kinds[before.is_by_process and after.is_by_process].append((before, after))
+    changes = [
+        change for pairs in kinds.values() if pairs for change in _changes(pairs, floors or {})
+    ]
+    for change in _judged(changes, alpha, margin):
+        found[change.cell_id] = change
+    return [found[cell_id] for cell_id in dict.fromkeys((*baseline, *candidate))]
+
+
+def _not_compared(cell_id: str, before: CellTimes | None, after: CellTimes | None) -> CellChange:
+    if before is None or after is None:
+        cell, where = (before, "baseline") if before else (after, "candidate")
+        assert cell is not None
+        return CellChange(cell_id, cell.facts, "unmatched", f"only in the {where}")
+    reasons = [
+        f"{where}: {_why_unusable(cell)}"
+        for where, cell in (("baseline", before), ("candidate", after))
+        if not cell.is_usable
+    ]
+    return CellChange(cell_id, before.facts, "unresolved", "; ".join(reasons))
+
+
+def _why_unusable(cell: CellTimes) -> str:
+    if cell.status != "ok":
+        return f"{cell.status} ({cell.error})" if cell.error else cell.status
+    return "too few samples"
+
+
+def _changes(
+    pairs: Sequence[tuple[CellTimes, CellTimes]], floors: Mapping[str, float]
+) -> list[CellChange]:
+    """Return changes with their p values, before q values are known; alike cells share a spread."""
+    found = spreads([(before.log_medians, after.log_medians) for before, after in pairs])
+    return [
+        _change(before, after, spread, floors.get(before.cell_id))
+        for (before, after), spread in zip(pairs, found, strict=True)
+    ]
+
+
+def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | None) -> CellChange:
+    """Return a change with its p value: the larger of what two spreads say.
+
+    The spread of processes says what another set of processes would give now, the calibrated
+    floor what another run would give on another day. A change must be unlikely under both.
+    """
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+    first, second = _mean(before), _mean(after)
+    change = second - first
+    numbers = len(before.log_medians), len(after.log_medians)
+    error = sqrt(spread.variance * sum(1 / num for num in numbers))
+    if error:
+        p_value = float(2 * stdtr(spread.degrees, -abs(change) / error))
+        half = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * error
+    else:
+        p_value, half = float(not change), 0.0
+    if floor:
+        z = float(ndtri((1 + CONFIDENCE) / 2))
+        p_value = max(p_value, float(2 * ndtr(-abs(change) * z / log1p(floor))))
+        half = max(half, log1p(floor))
+    return CellChange(
+        cell_id=before.cell_id,
+        facts=before.facts,
+        verdict="unresolved",
+        reason="",
+        baseline_seconds=exp(first),
+        candidate_seconds=exp(second),
+        change_fraction=expm1(change),
+        low_fraction=expm1(change - half),
+        high_fraction=expm1(change + half),
+        p_value=p_value,
+        floor_fraction=floor,
+        num_baseline=numbers[0],
+        num_candidate=numbers[1],
+        notes=tuple(_notes(before, after)),
+    )
+
+
+def _mean(cell: CellTimes) -> float:
+    return sum(cell.log_medians.values()) / len(cell.log_medians)
+
+
+def _notes(before: CellTimes, after: CellTimes) -> list[str]:
+    notes = []
+    for where, cell in (("baseline", before), ("candidate", after)):
+        if not cell.is_by_process:
+            notes.append(f"{where}: samples are not of several processes, so noise looks too small")
+        if cell.flags:
+            notes.append(f"{where}: doubtful, {', '.join(cell.flags)}")
+    if before.canary_seconds and after.canary_seconds:
+        moved = after.canary_seconds / before.canary_seconds
+        if abs(log(moved)) > log1p(CANARY_MARGIN):
+            notes.append(f"the canary, fixed work, moved by {moved - 1:+.0%}: so did the machine")
+    return notes
+
+
+def _judged(changes: Sequence[CellChange], alpha: float, margin: float) -> list[CellChange]:
+    """Return changes with q values over all of them, and with verdicts.
+
+    Source:
+        Benjamini and Hochberg 1995; it holds as well where the tests lean the same way, as those
+        of cells of one run do (Benjamini and Yekutieli 2001).
+    """
+    from scipy.stats import false_discovery_control
+
+    if not changes:
+        return []
+    q_values = false_discovery_control([change.p_value for change in changes])
+    return [
+        _verdict(replace(change, q_value=float(q_value)), alpha, margin)
+        for change, q_value in zip(changes, q_values, strict=True)
+    ]
+
+
+def _verdict(change: CellChange, alpha: float, margin: float) -> CellChange:
+    assert change.change_fraction is not None and change.q_value is not None
+    assert change.low_fraction is not None and change.high_fraction is not None
+    threshold = max(margin, change.floor_fraction or 0.0)
+    log_change, log_threshold = log1p(change.change_fraction), log1p(threshold)
+    is_sure, is_large = change.q_value < alpha, abs(log_change) > log_threshold
+    verdict: Verdict = "unresolved"
+    if is_sure and is_large:
+        verdict = "worse" if log_change > 0 else "better"
+        reason = f"q {change.q_value:.2g} and beyond {threshold:.1%}"
+    elif max(log1p(change.high_fraction), -log1p(change.low_fraction)) <= log_threshold:
+        verdict, reason = "same", f"the interval is within {threshold:.1%}"
+    elif is_large:
+        reason = f"beyond {threshold:.1%}, but q is {change.q_value:.2g}"
+    else:
+        reason = f"the interval reaches beyond {threshold:.1%}"
+    return replace(change, verdict=verdict, reason=reason, threshold_fraction=threshold)

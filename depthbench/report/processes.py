@@ -1,0 +1,115 @@
+"""What each process of a timed cell says: the unit in which times are independent.
+
+Samples of one process are alike; those of another process of the same network lie up to 8% away.
+So intervals and tests stand on one median a process, and on their logs, since noise is a share
+of the time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from depthbench.report.rows import Row, records
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# What tells people which cell is meant, in the order in which it is said.
+CELL_FACTS = (
+    "family",
+    "backbone",
+    "depth",
+    "width",
+    "dataset",
+    "task",
+    "optimizer",
+    "phase",
+    "batch_size",
+    "precision",
+    "mode",
+    "num_threads",
+    "cache",
+    "device",
+)
+# Without the processes of its samples a cell is split, in order, into so many blocks.
+NUM_BLOCKS = 3
+_COLUMNS = (
+    "cell_id",
+    *CELL_FACTS,
+    "status",
+    "error",
+    "samples_seconds",
+    "samples_process",
+    "flags",
+    "canary_median_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CellTimes:
+    """One timed cell: the log of the median of each process, by process.
+
+    Where `is_by_process` is False, blocks of samples of one process, or of unknown ones, stand in
+    for processes, and differ less than processes do.
+    """
+
+    cell_id: str
+    facts: Row
+    status: str
+    error: str
+    log_medians: Mapping[int, float]
+    is_by_process: bool
+    flags: tuple[str, ...]
+    canary_seconds: float | None
+
+    @property
+    def is_usable(self) -> bool:
+        """Say whether there are two medians or more, so that they have a spread."""
+        return self.status == "ok" and len(self.log_medians) > 1
+
+
+def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
+    """Return the cells of a table of timings by their id, in the table's order."""
+    return {row["cell_id"]: _cell(row) for row in records(timings, _COLUMNS)}
+
+
+def _cell(row: Row) -> CellTimes:
+    medians, is_by_process = process_medians(row["samples_seconds"], row["samples_process"])
+    return CellTimes(
+        cell_id=row["cell_id"],
+        facts={name: row[name] for name in CELL_FACTS},
+        status=str(row["status"]),
+        error=" ".join(str(row["error"] or "").split()),
+        log_medians={process: log(value) for process, value in medians.items()},
+        is_by_process=is_by_process,
+        flags=tuple(row["flags"] or ()),
+        canary_seconds=row["canary_median_seconds"],
+    )
+
+
+def process_medians(
+    samples: Sequence[float] | None, processes: Sequence[Any] | None
+) -> tuple[dict[int, float], bool]:
+    """Return the median of each process in seconds, and whether they are of processes at all.
+
+    Args:
+        samples: seconds a call, in the order in which they were taken.
+        processes: the process of each sample; None or NaN in tables that do not have it.
+    """
+    positive = [value for value in samples or () if value > 0]
+    if processes is not None and len(processes) == len(samples or ()):
+        by_process: dict[int, list[float]] = defaultdict(list)
+        for value, process in zip(samples or (), processes, strict=True):
+            if value > 0:
+                by_process[int(process)].append(value)
+        if len(by_process) > 1:
+            return {key: median(found) for key, found in sorted(by_process.items())}, True
+    ends = [round(len(positive) * block / NUM_BLOCKS) for block in range(NUM_BLOCKS + 1)]
+    blocks = [positive[first:last] for first, last in pairwise(ends)]
+    return {index: median(block) for index, block in enumerate(blocks) if block}, False
