@@ -33,6 +33,13 @@ class Format(StrEnum):
     csv = "csv"
 
 
+class Peak(StrEnum):
+    """Where the peak FLOP/s of a device is from."""
+
+    known = "known"
+    measured = "measured"
+
+
 class _Boundary(TyperGroup):
     """Turn what a user can mend into one clear message and an exit code."""
 
@@ -116,6 +123,10 @@ def run(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the trained weights.")
     ] = False,
+    peak: Annotated[
+        Peak,
+        typer.Option(help="Peak FLOP/s that times are held against: of data sheets, or measured."),
+    ] = Peak.known,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Refuse what a run would, else show the plan."),
@@ -155,6 +166,7 @@ def run(
             only=only,
             retry_failed=retry_failed,
             keep_weights=keep_weights,
+            peak=peak.value,
             progress=progress_for(is_quiet=quiet),
         )
     _print(render_run_summary(summary, format.value))

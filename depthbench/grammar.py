@@ -52,7 +52,7 @@ AVAILABLE: dict[str, tuple[str, ...]] = {
     "phases": get_args(Phase),
     "timing precisions": get_args(Precision),
     "modes": get_args(Mode),
-    "cache": ("warm",),
+    "cache": ("warm", "cold"),
     "probes": (),
 }
 

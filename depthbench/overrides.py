@@ -31,7 +31,7 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
         source = f"--set {key}"
         if not equals or not key.strip():
             raise SuiteError(f"--set {text}: write key=value, such as --set train.lr=0.01")
-        path = _path(key)
+        path = path_of(key)
         if not written.strip():
             raise SuiteError(f"{source}=: nothing is written after the =; give a value")
         inserted = parse(written, source)
@@ -44,7 +44,8 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
     return Document(value, document.source, value_marks, key_marks, mistakes)
 
 
-def _path(key: str) -> Location:
+def path_of(key: str) -> Location:
+    """Return the path that a dotted key names."""
     # variants[0].width, as mistakes name it, is variants.0.width.
     parts = re.sub(r"\[(\d+)\]", r".\1", key.strip()).split(".")
     return tuple(int(part) if part.isdigit() else part for part in parts)

@@ -15,6 +15,7 @@ from depthbench.errors import SuiteError
 from depthbench.executors import EXECUTORS
 from depthbench.expand import expand, select
 from depthbench.journal import check_resumable, default_name
+from depthbench.overrides import path_of
 from depthbench.spec import Trial
 from depthbench.suite import Suite, load_suite
 
@@ -31,6 +32,7 @@ class RunOptions:
     only: str | None = None
     retry_failed: bool = False
     keep_weights: bool = False
+    peak: str = "known"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def run_command(suite: Suite, options: RunOptions) -> str:
     words = ["depthbench", "run", suite.source]
     words += [word for text in _overrides(suite.document) for word in ("--set", text)]
     usual = RunOptions()
-    for name in ("run", "out", "executor", "device", "data_dir", "only"):
+    for name in ("run", "out", "executor", "device", "data_dir", "only", "peak"):
         value = getattr(options, name)
         if value != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", value]
@@ -113,7 +115,7 @@ def _overrides(document: Document) -> list[str]:
     found = []
     for path, mark in document.key_marks.items():
         key = mark.removeprefix("--set ")
-        if key != mark and key.strip() == ".".join(map(str, path)):
+        if key != mark and path_of(key) == path:
             value = document.value
             for part in path:
                 value = value[part]

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from depthbench import store
+from depthbench.calibration import load_floors
 from depthbench.errors import ResultError
 from depthbench.executors import EXECUTORS
 from depthbench.interruption import terminated_like_interrupted
@@ -50,6 +51,7 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     only: str | None = None,
     retry_failed: bool = False,
     keep_weights: bool = False,
+    peak: str = "known",
     progress: Progress | None = None,
 ) -> RunSummary:
     """Train, time and record every trial of a suite; finish what a former run left.
@@ -64,6 +66,7 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         only: an expression that chooses trials, such as "depth > 4".
         retry_failed: run failed trials again.
         keep_weights: keep the trained weights in the run's folder.
+        peak: known, or measured: the device's peak FLOP/s that times are held against.
         progress: hears of each piece of work that ends.
 
     SIGTERM stops a run as Ctrl-C does: what was finished is kept.
@@ -75,7 +78,7 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         ResultError: the folder cannot be used, or holds another suite's run of this name.
     """
     options = RunOptions(
-        str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights
+        str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights, peak
     )
     request = request_run(suite, options)
     prepared.cache_clear()  # files may have changed since another run of this process
@@ -134,6 +137,8 @@ def _work_of(request: RunRequest, progress: Progress) -> _Work:
         executor=options.executor,
         progress=progress,
         retry_failed=options.retry_failed,
+        out=Path(options.out),
+        is_peak_measured=options.peak == "measured",
     )
 
 
@@ -160,7 +165,7 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     _choose_executions(work, state)
     _train(work)
     _read_test_sets(work)
-    _time(work)
+    _time(work, state["environment"])
     store.merge(work.folder)
     ended = store.finished_trials(work.folder).keys()
     is_whole = ended >= {trial.trial_id for trial in work.every_trial}
@@ -181,6 +186,8 @@ class _Work:
     executor: str
     progress: Progress
     retry_failed: bool
+    out: Path
+    is_peak_measured: bool
 
     def is_waiting(self, status: str | None) -> bool:
         """Say whether a piece of work that ended so, or not at all, is still to be done."""
@@ -291,7 +298,7 @@ def _selection_columns(found: dict[str, Any], is_selected: bool) -> dict[str, An
     return values
 
 
-def _time(work: _Work) -> None:
+def _time(work: _Work, facts: Mapping[str, Any]) -> None:
     if work.suite.timing is None:
         return
     finished = store.finished_cells(work.folder)
@@ -306,8 +313,20 @@ def _time(work: _Work) -> None:
     if not waiting:
         return
     work.progress.begin("time", len(cells), len(cells) - len(waiting))
-    keep = partial(store.write_timing_part, work.folder)
-    time_cells(work.suite, waiting, work.context.device, keep, progress=work.progress)
+    floors, _ = load_floors(work.out, work.suite.name, facts)
+
+    def keep(row: dict[str, Any]) -> None:
+        row["noise_floor_fraction"] = floors.get(row["cell_id"])
+        store.write_timing_part(work.folder, row)
+
+    time_cells(
+        work.suite,
+        waiting,
+        work.context.device,
+        keep,
+        progress=work.progress,
+        is_peak_measured=work.is_peak_measured,
+    )
     work.progress.end()
 
 
