@@ -8,7 +8,7 @@ from torch import nn
 
 from depthbench.models import build
 from depthbench.timing import phases
-from depthbench.timing.modes import captured, own_function, runner
+from depthbench.timing.modes import captured, own_function, repeatable_backward, runner
 from depthbench.timing.support import Machine
 from depthbench.timing.work import UnsupportedError, prepare
 from tests.fixtures_networks import assert_close, seeded, variant_of
@@ -90,13 +90,17 @@ def test_compiled_calls_do_what_eager_calls_do(phase, monkeypatch):
     ready = prepared(decoder_cell(phase=phase, mode="compile"), machine=ABLE)
     assert (ready.is_compiled, eager.is_compiled) == (True, False)
     assert compiled == []  # it waits for the first call
+    assert_same_calls(ready, eager)
+    assert len(compiled) == 1
+
+
+def assert_same_calls(ready, eager):
     for _ in range(3):
         results, expected = called(ready), called(eager)
         results = results if isinstance(results, tuple) else (results,)
         expected = expected if isinstance(expected, tuple) else (expected,)
         for result, other in zip(results, expected, strict=True):
-            assert_close(result.detach(), other.detach())
-    assert len(compiled) == 1
+            assert_close(result.detach(), other.detach(), 1e-4)
 
 
 @pytest.mark.slow
@@ -105,13 +109,29 @@ def test_compiled_calls_do_what_eager_calls_do(phase, monkeypatch):
 @pytest.mark.parametrize("mode", ["compile", "compile_max_autotune"])
 def test_pytorchs_own_compiler_does_what_eager_does(phase, mode):
     eager = prepared(decoder_cell(phase=phase))
-    ready = prepared(decoder_cell(phase=phase, mode=mode))
-    for _ in range(3):
-        results, expected = called(ready), called(eager)
-        results = results if isinstance(results, tuple) else (results,)
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        for result, other in zip(results, expected, strict=True):
-            assert_close(result.detach(), other.detach(), 1e-4)
+    assert_same_calls(prepared(decoder_cell(phase=phase, mode=mode)), eager)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_repeated_backward_pass_takes_no_code_of_a_train_step_from_the_cache(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    for phase in ("train_step", "backward", "train_step", "backward"):
+        eager = prepared(decoder_cell(phase=phase))
+        assert_same_calls(prepared(decoder_cell(phase=phase, mode="compile")), eager)
+
+
+def test_what_is_compiled_for_repeated_backward_passes_keeps_what_they_read():
+    from torch._functorch import config
+
+    assert config.donated_buffer
+    with repeatable_backward("eager"):
+        assert config.donated_buffer
+    with repeatable_backward("compile"):
+        assert not config.donated_buffer
+    assert config.donated_buffer
 
 
 # --- CUDA graphs, with a stand-in for torch.cuda --------------------------------------------------
