@@ -8,8 +8,9 @@ from torch import nn
 
 from depthbench.models import build
 from depthbench.timing import phases
+from depthbench.timing.memory import memory_columns
 from depthbench.timing.modes import captured, own_function, repeatable_backward, runner
-from depthbench.timing.support import Machine
+from depthbench.timing.support import Machine, unsupported_reason
 from depthbench.timing.work import UnsupportedError, prepare
 from tests.fixtures_networks import assert_close, seeded, variant_of
 from tests.fixtures_timing import CPU, CUDA, FakeCuda, called, cell_of, decoder_cell, prepared
@@ -210,3 +211,42 @@ def test_what_cannot_be_captured_is_unsupported_but_running_out_of_memory_is_not
 
     with pytest.raises(torch.OutOfMemoryError):
         prepare(cell, CPU, build, capture=run_out)
+
+
+# --- CUDA itself ----------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("phase", phases.PHASES)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+@pytest.mark.parametrize("mode", ["eager", "compile", "compile_reduce_overhead", "cuda_graph"])
+def test_every_cell_that_a_gpu_supports_runs_there(phase, precision, mode):
+    cell = decoder_cell(phase=phase, precision=precision, mode=mode)
+    if unsupported_reason(cell, CUDA) is not None:
+        pytest.skip("this GPU does not support it")
+    ready = prepare(cell, CUDA, build)
+    for _ in range(3):
+        called(ready)
+    columns = memory_columns(ready, cell, CUDA)
+    assert columns["peak_memory_bytes"] >= ready.touched_bytes
+    assert columns["reserved_memory_bytes"] >= columns["peak_memory_bytes"]
+    called(ready)
+    torch.cuda.synchronize()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_replayed_train_step_trains_as_eager_ones_do():
+    cells = [decoder_cell(phase="train_step", mode=mode) for mode in ("eager", "cuda_graph")]
+    eager, graphed = (prepare(cell, CUDA, build) for cell in cells)
+    for _ in range(3):  # as many as the graph's warm-up; what is captured is not run
+        called(eager)
+    for _ in range(5):
+        called(eager)
+        called(graphed)
+    torch.cuda.synchronize()
+    weights = zip(eager.work.network.parameters(), graphed.work.network.parameters(), strict=True)
+    for weight, other in weights:
+        assert_close(other.detach(), weight.detach(), 1e-4)
