@@ -8,8 +8,9 @@ from torch import nn
 
 from depthbench.models import build
 from depthbench.timing import phases
-from depthbench.timing.modes import captured, own_function, runner
-from depthbench.timing.support import Machine
+from depthbench.timing.memory import memory_columns
+from depthbench.timing.modes import captured, own_function, repeatable_backward, runner
+from depthbench.timing.support import Machine, unsupported_reason
 from depthbench.timing.work import UnsupportedError, prepare
 from tests.fixtures_networks import assert_close, seeded, variant_of
 from tests.fixtures_timing import CPU, CUDA, FakeCuda, called, cell_of, decoder_cell, prepared
@@ -90,13 +91,17 @@ def test_compiled_calls_do_what_eager_calls_do(phase, monkeypatch):
     ready = prepared(decoder_cell(phase=phase, mode="compile"), machine=ABLE)
     assert (ready.is_compiled, eager.is_compiled) == (True, False)
     assert compiled == []  # it waits for the first call
+    assert_same_calls(ready, eager)
+    assert len(compiled) == 1
+
+
+def assert_same_calls(ready, eager):
     for _ in range(3):
         results, expected = called(ready), called(eager)
         results = results if isinstance(results, tuple) else (results,)
         expected = expected if isinstance(expected, tuple) else (expected,)
         for result, other in zip(results, expected, strict=True):
-            assert_close(result.detach(), other.detach())
-    assert len(compiled) == 1
+            assert_close(result.detach(), other.detach(), 1e-4)
 
 
 @pytest.mark.slow
@@ -105,13 +110,29 @@ def test_compiled_calls_do_what_eager_calls_do(phase, monkeypatch):
 @pytest.mark.parametrize("mode", ["compile", "compile_max_autotune"])
 def test_pytorchs_own_compiler_does_what_eager_does(phase, mode):
     eager = prepared(decoder_cell(phase=phase))
-    ready = prepared(decoder_cell(phase=phase, mode=mode))
-    for _ in range(3):
-        results, expected = called(ready), called(eager)
-        results = results if isinstance(results, tuple) else (results,)
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        for result, other in zip(results, expected, strict=True):
-            assert_close(result.detach(), other.detach(), 1e-4)
+    assert_same_calls(prepared(decoder_cell(phase=phase, mode=mode)), eager)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_repeated_backward_pass_takes_no_code_of_a_train_step_from_the_cache(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    for phase in ("train_step", "backward", "train_step", "backward"):
+        eager = prepared(decoder_cell(phase=phase))
+        assert_same_calls(prepared(decoder_cell(phase=phase, mode="compile")), eager)
+
+
+def test_what_is_compiled_for_repeated_backward_passes_keeps_what_they_read():
+    from torch._functorch import config
+
+    assert config.donated_buffer
+    with repeatable_backward("eager"):
+        assert config.donated_buffer
+    with repeatable_backward("compile"):
+        assert not config.donated_buffer
+    assert config.donated_buffer
 
 
 # --- CUDA graphs, with a stand-in for torch.cuda --------------------------------------------------
@@ -190,3 +211,42 @@ def test_what_cannot_be_captured_is_unsupported_but_running_out_of_memory_is_not
 
     with pytest.raises(torch.OutOfMemoryError):
         prepare(cell, CPU, build, capture=run_out)
+
+
+# --- CUDA itself ----------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("phase", phases.PHASES)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+@pytest.mark.parametrize("mode", ["eager", "compile", "compile_reduce_overhead", "cuda_graph"])
+def test_every_cell_that_a_gpu_supports_runs_there(phase, precision, mode):
+    cell = decoder_cell(phase=phase, precision=precision, mode=mode)
+    if unsupported_reason(cell, CUDA) is not None:
+        pytest.skip("this GPU does not support it")
+    ready = prepare(cell, CUDA, build)
+    for _ in range(3):
+        called(ready)
+    columns = memory_columns(ready, cell, CUDA)
+    assert columns["peak_memory_bytes"] >= ready.touched_bytes
+    assert columns["reserved_memory_bytes"] >= columns["peak_memory_bytes"]
+    called(ready)
+    torch.cuda.synchronize()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_replayed_train_step_trains_as_eager_ones_do():
+    cells = [decoder_cell(phase="train_step", mode=mode) for mode in ("eager", "cuda_graph")]
+    eager, graphed = (prepare(cell, CUDA, build) for cell in cells)
+    for _ in range(3):  # as many as the graph's warm-up; what is captured is not run
+        called(eager)
+    for _ in range(5):
+        called(eager)
+        called(graphed)
+    torch.cuda.synchronize()
+    weights = zip(eager.work.network.parameters(), graphed.work.network.parameters(), strict=True)
+    for weight, other in weights:
+        assert_close(other.detach(), weight.detach(), 1e-4)

@@ -275,6 +275,16 @@ def test_what_a_device_cannot_do_is_unsupported_with_the_reason(settings, device
         prepare(cell_of(**settings), device, build, machine=machine)
 
 
+def test_the_compiler_asked_for_is_the_one_that_pytorch_would_call(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    assert not Machine().has_compiler()
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert Machine().has_compiler()
+
+
 def test_an_encoder_of_images_decodes_nothing():
     cell = cell_of(variant_of("transformer"), phase="decode")
     with pytest.raises(UnsupportedError, match="predicts no next token"):

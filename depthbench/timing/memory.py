@@ -108,10 +108,9 @@ def _cuda_bytes(
     cuda.reset_peak_memory_stats(device)
     work.call()
     cuda.synchronize(device)
-    return (
-        held + int(cuda.max_memory_allocated(device)) - allocated,
-        held + int(cuda.max_memory_reserved(device)) - reserved,
-    )
+    peak = held + int(cuda.max_memory_allocated(device)) - allocated
+    most_reserved = held + int(cuda.max_memory_reserved(device)) - reserved
+    return peak, max(peak, most_reserved)  # part of it may lie in the gaps that others leave
 
 
 def resident_growth_bytes(

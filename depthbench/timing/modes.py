@@ -82,14 +82,21 @@ def own_function(network: nn.Module) -> Run:
 def repeatable_backward(mode: str) -> Iterator[None]:
     """Compile what is compiled inside so that its backward pass can be run again and again.
 
-    A compiled backward pass may otherwise overwrite what the forward pass kept for it.
+    A compiled backward pass may otherwise overwrite what the forward pass kept for it, and code
+    that does may be in PyTorch's cache from a train_step. These settings hold for one thread, so
+    the backward pass inside runs in it.
     """
     if mode not in COMPILE_MODES:
         yield
         return
     from torch._functorch import config  # heavy, and needed by compiled modes alone
+    from torch.compiler import config as compiler_config
 
-    with config.patch(donated_buffer=False):
+    with (
+        config.patch(donated_buffer=False),
+        compiler_config.patch(cache_key_tag="depthbench repeats the backward pass"),  # type: ignore[attr-defined]
+        torch.autograd.set_multithreading_enabled(False),
+    ):
         yield
 
 

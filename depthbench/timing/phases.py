@@ -84,13 +84,16 @@ def _backward(parts: Parts) -> Workload:
     scaler = _scaler(parts)
     loss: Tensor | None = None
 
+    def gradients(of: Tensor) -> object:
+        return torch.autograd.grad(of, weights, retain_graph=True, allow_unused=True)
+
     def call() -> object:
         nonlocal loss
-        if loss is None:
-            with repeatable_backward(parts.cell.mode):
-                loss = record()
-            loss = loss if scaler is None else scaler.scale(loss)
-        return torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+        if loss is not None:
+            return gradients(loss)
+        with repeatable_backward(parts.cell.mode):
+            loss = record() if scaler is None else scaler.scale(record())
+            return gradients(loss)
 
     return _trained(parts, call, run)
 
