@@ -26,7 +26,8 @@ from torch.utils.benchmark import Timer
 
 from depthbench import expand, load_suite
 from depthbench.progress import Quiet
-from depthbench.timing.bench import Ended, LocalBench
+from depthbench.timing.bench import LocalBench
+from depthbench.timing.measured import Ended
 from depthbench.timing.worker import RemoteBench, serve
 from depthbench.timing_stage import PlannedCell, planned_cells, time_cells
 

@@ -28,15 +28,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from depthbench.report.floors import noise_floors
-from depthbench.report.gate import compare_timings
 from scipy.stats import binomtest
 
 from depthbench import expand, load_suite
 from depthbench.progress import Quiet
+from depthbench.report.floors import noise_floors
+from depthbench.report.gate import compare_timings
 from depthbench.suite import Suite
-from depthbench.timing.bench import Ended, LocalBench, Ready
+from depthbench.timing.bench import LocalBench
 from depthbench.timing.cells import Cell
+from depthbench.timing.measured import Ended, Ready
 from depthbench.timing.session import NUM_PROCESSES, Session
 from depthbench.timing.worker import RemoteBench, serve
 from depthbench.timing_stage import PlannedCell, limits_of, planned_cells, time_cells

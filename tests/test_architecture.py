@@ -18,9 +18,11 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"run", "calibrate", "plan", "sampling", "starter"},
+    {"calibrate"},
+    {"run", "plan", "sampling", "starter"},
     {"request", "outcome"},
     {"journal"},
+    {"timing_stage"},
     {"trial", "expand"},
     {"training", "timing", "probes", "matching", "suite", "sections", "checks", "claim_checks"},
     {"salvage", "overrides", "mistakes"},

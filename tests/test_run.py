@@ -4,7 +4,9 @@ import json
 import math
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from depthbench.errors import DataError, DepthbenchError, ResultError, SuiteErro
 from depthbench.expand import expand
 from depthbench.record import TABLES
 from depthbench.suite import parse_suite
+from depthbench.timing.bench import LocalBench
+from depthbench.timing.measured import Ended
 
 TINY = """\
 suite: tiny
@@ -202,7 +206,7 @@ def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr("depthbench.run.run_trial", never)
-    monkeypatch.setattr("depthbench.run.run_cell", never)
+    monkeypatch.setattr("depthbench.run.time_cells", never)
     monkeypatch.setattr("depthbench.run.read_test_set", never)
     monkeypatch.setattr("depthbench.trial.load", never)
     before = read_run(finished.folder).trials
@@ -249,13 +253,14 @@ def test_rows_are_in_the_order_of_the_plan_whatever_ended_first(tmp_path):
 
 def test_a_failed_cell_has_the_columns_of_a_good_one(finished, tmp_path, monkeypatch):
     good = read_run(finished.folder).timings
-    monkeypatch.setattr(trial_module, "measure", no_room)
+    ended = Ended("oom", "no room")
+    monkeypatch.setattr(LocalBench, "prepare", lambda self, cell, budget: ended)
     suite = suite_of(**{"timing: {": "timing: {threads: [1, 3], "})
     bad = read_run(run_suite(suite, out=tmp_path, run="r", only="seed == 0").folder).timings
     assert set(bad["status"]) == {"oom"}
     assert bad["num_threads"].tolist() == [1, 3] * 4
     known = good.columns[good.notna().all()]
-    measured = [c for c in known if c.endswith("_seconds") or c.startswith("num_samples")]
+    measured = [c for c in known if c.endswith("_seconds") or c.startswith(("num_", "samples_"))]
     measured += ["examples_per_second", "calls_per_sample", "num_warmup_calls"]
     unknown = set(known[bad[known].isna().any()])
     assert unknown <= {*measured, "stop_reason", "flags"}
@@ -298,9 +303,9 @@ def test_a_run_goes_on_in_a_thread_of_a_notebook(tmp_path):
     assert summary.trials_by_status == {"ok": 2}
 
 
-@pytest.mark.parametrize("stage", ["run_trial", "read_test_set", "run_cell"])
+@pytest.mark.parametrize("stage", ["run_trial", "read_test_set", "store.write_timing_part"])
 def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp_path, monkeypatch):
-    real = getattr(trial_module, stage)
+    real = attrgetter(stage)(sys.modules["depthbench.run"])
     calls = []
 
     def interrupted(*args, **kwargs):

@@ -14,11 +14,11 @@ from torch import nn
 from depthbench.grammar import DatasetSettings, TaskSettings, TimingSettings, TrainSettings
 from depthbench.record import column_names
 from depthbench.spec import Cost, Problem, Trial, Variant, trial_ids, variant_id
-from depthbench.timing.bench import LocalBench, Ready, Sample
+from depthbench.timing.bench import LocalBench
 from depthbench.timing.cells import Cell, cells_of
 from depthbench.timing.clocks import CpuClock, CudaClock
 from depthbench.timing.device_state import DeviceState
-from depthbench.timing.measured import MeasuredCell
+from depthbench.timing.measured import MeasuredCell, Ready, Sample
 from depthbench.timing.session import Session
 from depthbench.timing.stopping import Limits, StopRule, relative_half_width
 from depthbench.timing.summary import measured_columns

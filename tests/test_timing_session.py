@@ -9,8 +9,8 @@ import pytest
 from depthbench.grammar import TaskSettings, TrainSettings
 from depthbench.record import column_names
 from depthbench.spec import Problem, Variant
-from depthbench.timing.bench import Ended, Ready, Sample
 from depthbench.timing.cells import Cell
+from depthbench.timing.measured import Ended, Ready, Sample
 from depthbench.timing.session import Session
 from depthbench.timing.stopping import Limits
 from depthbench.timing.warmup import Warmed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +17,12 @@ from depthbench.timing.canary import canary_call
 from depthbench.timing.cells import Cell
 from depthbench.timing.clocks import Clock, clock_of
 from depthbench.timing.costs import call_flops, cost_columns, measured_peak
-from depthbench.timing.device_state import DeviceState, Monitor
+from depthbench.timing.device_state import Monitor
 from depthbench.timing.energy import energy_columns
+from depthbench.timing.measured import Ended, Ready, Sample
 from depthbench.timing.memory import memory_columns
 from depthbench.timing.nvml import open_gpu
-from depthbench.timing.warmup import Warmed, warm_up
+from depthbench.timing.warmup import warm_up
 from depthbench.timing.work import Builder, PreparedCell, UnsupportedError, prepare
 from depthbench.training.memory import is_out_of_memory
 from depthbench.training.threads import cpu_threads
@@ -37,34 +37,6 @@ _CELL_ERRORS = (
     *(RuntimeError, MemoryError, ValueError, TypeError, LookupError, AttributeError),
     *(ArithmeticError, AssertionError, ImportError, OSError),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Say that a cell can be sampled, and what warming it up found."""
-
-    warmed: Warmed
-    num_threads: int
-    tokens_per_call: int | None
-    is_compiled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Say that a cell cannot be measured: its status and why."""
-
-    status: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Hold one sample: seconds of one call, a block's mean, and the device's state around it."""
-
-    device_seconds: float
-    wall_seconds: float
-    states: tuple[DeviceState, ...]
-    has_launch_gaps: bool = False
 
 
 class Bench(Protocol):

@@ -12,6 +12,8 @@ import torch
 
 from depthbench.errors import TrialError
 
+# A clock's step must be under this fraction of a block.
+COARSE_FRACTION = 1e-3
 # CUDA events are documented as precise to about half a microsecond.
 CUDA_EVENT_STEP_SECONDS = 0.5e-6
 _NUM_STEPS = 10

@@ -1,15 +1,41 @@
-"""What is known of one cell while it is measured. No torch."""
+"""What a bench says of a cell, and what is known of one while it is measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from depthbench.timing.cells import Cell
+from depthbench.timing.device_state import DeviceState
 from depthbench.timing.stopping import StopRule
+from depthbench.timing.warmup import Warmed
 
-if TYPE_CHECKING:
-    from depthbench.timing.bench import Ready, Sample
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Say that a cell can be sampled, and what warming it up found."""
+
+    warmed: Warmed
+    num_threads: int
+    tokens_per_call: int | None
+    is_compiled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Say that a cell cannot be measured: its status and why."""
+
+    status: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Hold one sample: seconds of one call, a block's mean, and the device's state around it."""
+
+    device_seconds: float
+    wall_seconds: float
+    states: tuple[DeviceState, ...]
+    has_launch_gaps: bool = False
 
 
 @dataclass

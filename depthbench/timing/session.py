@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from depthbench.timing.bench import Bench, Ended, Ready
+from depthbench.timing.bench import Bench
 from depthbench.timing.canary import canary_columns, canary_flags
 from depthbench.timing.cells import Cell
-from depthbench.timing.measured import MeasuredCell
+from depthbench.timing.measured import Ended, MeasuredCell, Ready
 from depthbench.timing.stopping import Limits, StopRule
 from depthbench.timing.summary import measured_columns
 from depthbench.timing.worker import WorkerDiedError

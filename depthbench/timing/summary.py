@@ -1,4 +1,4 @@
-"""From samples to the measured columns of timings.parquet, flags included. No torch."""
+"""From samples to the measured columns of timings.parquet, flags included."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from depthbench.report.statistics import median_interval
+from depthbench.timing.clocks import COARSE_FRACTION
 from depthbench.timing.device_state import state_columns, state_flags
 from depthbench.timing.measured import MeasuredCell
 from depthbench.timing.stopping import CONFIDENCE, MIN_SAMPLES
@@ -17,8 +18,6 @@ from depthbench.timing.stopping import CONFIDENCE, MIN_SAMPLES
 NOISY_FRACTION = 0.05
 # Processes whose medians lie further apart than this fraction of the median are flagged.
 UNLIKE_PROCESSES_FRACTION = 0.10
-# The clock's step must be under this fraction of a block.
-COARSE_FRACTION = 1e-3
 
 Columns = dict[str, Any]
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from depthbench.timing.clocks import Clock
+from depthbench.timing.clocks import COARSE_FRACTION, Clock
 from depthbench.timing.stopping import MIN_SAMPLES
-from depthbench.timing.summary import COARSE_FRACTION
 
 MIN_BLOCK_SECONDS = 5e-3
 MIN_WARMUP_CALLS = 5
