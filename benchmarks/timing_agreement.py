@@ -33,7 +33,7 @@ from depthbench.timing_stage import PlannedCell, planned_cells, time_cells
 
 SUITE = Path(__file__).with_name("timing_cells.yaml")
 NUM_PROCESSES = 3
-NUM_ROUNDS = 5
+NUM_ROUNDS = 10
 PEER_SECONDS = 0.2
 
 

@@ -29,10 +29,32 @@ _HOMES = {
 }
 
 
+class _Lazy:
+    """Stand for a function of the package; its module, and torch, are loaded when it is called."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__module__ = _HOMES[name]
+
+    @property
+    def __wrapped__(self) -> Any:
+        return getattr(import_module(self.__module__), self.__name__)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return str(self.__wrapped__.__doc__)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.__wrapped__(*arguments, **options)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__module__}.{self.__name__}>"
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'depthbench' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return _Lazy(name)
 
 
 class _Package(ModuleType):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from depthbench import grammar as g
@@ -25,10 +25,15 @@ class Notes:
         self.mistakes = mistakes
         self.wrong = wrong
 
-    def __call__(self, path: Location, message: str) -> None:
-        """Note a mistake at a path of the document."""
-        if not is_about_wrong(path, message, self.wrong):
+    def __call__(self, path: Location, message: str, *, is_sure: bool = False) -> None:
+        """Note a mistake at a path of the document; one that is sure hangs on no other."""
+        if is_sure or not is_about_wrong(path, message, self.wrong):
             self.mistakes.append(mistake(self.document, path, message))
+
+    def given(self, path: Location, names: Iterable[str], element: Any) -> list[str]:
+        """Return which of these settings an element gives, those that are mistaken too."""
+        wrong = self.wrong.get(path, set())
+        return [name for name in names if getattr(element, name) is not None or name in wrong]
 
 
 def check_sections(sections: dict[str, Any], note: Notes) -> None:
@@ -153,12 +158,11 @@ def _check_trainings(sections: dict[str, Any], note: Notes) -> None:
 
 def _check_training(path: Location, own: Any, base: Any, note: Notes) -> None:
     """Check one training; `own` settings stand over those of `base`."""
-    durations = [d for d in g.DURATIONS if getattr(own, d)] or [
-        d for d in g.DURATIONS if getattr(base, d)
-    ]
+    durations = note.given(path, g.DURATIONS, own) or note.given(("train",), g.DURATIONS, base)
     if len(durations) != 1:
         found = " and ".join(durations) or "none"
-        note(path, f"{dotted(path)} needs exactly one of {', '.join(g.DURATIONS)}; found {found}")
+        message = f"{dotted(path)} needs exactly one of {', '.join(g.DURATIONS)}; found {found}"
+        note(path, message, is_sure=True)
 
     def value(key: str, default: Any) -> tuple[Any, ...]:
         return getattr(own, key) or getattr(base, key) or (default,)
@@ -199,8 +203,10 @@ def _check_milestones(
 
 def _check_budgets(sections: dict[str, Any], note: Notes) -> None:
     for path, budget in elements(sections, "budget"):
-        if (budget.reference is None) == (budget.target is None):
-            note(path, f"{dotted(path)} needs exactly one of reference and target")
+        given = note.given(path, ("reference", "target"), budget)
+        if len(given) != 1:
+            message = f"{dotted(path)} needs exactly one of reference and target"
+            note(path, message, is_sure=True)
         if budget.reference is not None and budget.reference.backbone is not None:
             place = (*path, "reference", "backbone")
             backbone = budget.reference.backbone
@@ -242,6 +248,7 @@ def check_size(sections: dict[str, Any], note: Notes) -> bool:
 def check_suite(suite: Any, note: Notes) -> None:
     """Note mistakes that show only in a point of the axes: options that do not go together."""
     found: dict[tuple[Location, str], None] = {}
+    shared: dict[Location, str] = {}
     for entry in suite.variants:
         backbones = entry.backbones or suite.backbones
         if not backbones:
@@ -252,9 +259,19 @@ def check_suite(suite: Any, note: Notes) -> None:
             found[(*entry.path, "width"), "width: match needs a budget to match"] = None
         for backbone in backbones:
             for field, message in _point_problems(entry.settings, backbone, suite.tasks):
-                found[(*entry.path, field), f"{dotted(entry.path)}: {message}"] = None
-    for path, message in (*found, *_reference_problems(suite)):
+                if entry.backbones or _is_own(entry.settings, field):
+                    found[(*entry.path, field), f"{dotted(entry.path)}: {message}"] = None
+                else:  # said once, where it is written, whatever variants it concerns
+                    shared.setdefault(("backbone", field), f"backbone: {message}")
+    for path, message in (*found, *shared.items(), *_reference_problems(suite)):
         note(path, message)
+
+
+def _is_own(settings: g.VariantSettings, field: str) -> bool:
+    """Say whether a problem is with what the variant itself gives, not the suite's backbone."""
+    return (
+        field not in g.BackboneSettings.model_fields or getattr(settings, field, None) is not None
+    )
 
 
 def _point_problems(

@@ -45,6 +45,8 @@ def _check_claim(
             if key not in known:
                 note((*path, side, key), f"{key!r} is no column{nearest(key, known)}")
             are_words &= _are_filter_words((*path, side, key), key, value, note)
+    if claim.of == claim.against:
+        note((*path, "against"), f"{dotted(path)}: of and against are the same rows")
     for side in ("of", "against") if are_words else ():
         _check_scope(path, side, claim, sections, note)
     for key in claim.paired_by:

@@ -72,7 +72,7 @@ def expand(suite: Suite) -> tuple[Trial, ...]:
                     _check_same_data(known, trial)
                     trials[trial.trial_id] = trial if known is None else _merged(known, trial)
             except DepthbenchError as error:
-                reasons[f"{suite.where(_place(entry))}: {error}"] = None
+                reasons[f"{suite.where(_place(entry, error))}: {error}"] = None
     if reasons:
         raise SuiteError("\n".join(reasons))
     return tuple(trials.values())
@@ -107,7 +107,9 @@ def _check_same_data(known: Trial | None, again: Trial) -> None:
         raise SuiteError(f"dataset: {paths} are two files of one name; rename one of them")
 
 
-def _place(entry: VariantEntry) -> Location:
+def _place(entry: VariantEntry, error: DepthbenchError) -> Location:
+    if str(error).startswith("backbone import") and not entry.backbones:
+        return ("backbone", "import")  # the block's own, whatever variant met it first
     return (*entry.path, "width") if entry.settings.width == "match" else entry.path
 
 

@@ -145,9 +145,16 @@ def _check_same_data(
     changed = [key for key in digests if before.get(key, digests[key]) != digests[key]]
     if changed:
         raise ResultError(
-            f"{folder.path}: the data of this run has changed since it began: {changed[0]}; start "
-            "a new run under another --run NAME, or put the old data back"
+            f"{folder.path}: the data of this run has changed since it began: "
+            f"{_data_text(changed[0])}; start a new run under another --run NAME, or put the old "
+            "data back"
         )
+
+
+def _data_text(settings: str) -> str:
+    """Return a data set as a suite would write it, from its settings as JSON."""
+    given = json.loads(settings).items()
+    return ", ".join(f"{name}: {value}" for name, value in given if value not in (None, False))
 
 
 def close_run(folder: store.RunFolder, state: dict[str, Any], status: str) -> None:

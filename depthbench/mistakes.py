@@ -68,7 +68,7 @@ def nearest_word(word: object, allowed: Iterable[str]) -> str | None:
     if not isinstance(word, str):
         return None
     spelled = word.strip().lower().replace("-", "_").replace(" ", "_")
-    match = difflib.get_close_matches(spelled, list(allowed), n=1, cutoff=0.6)
+    match = difflib.get_close_matches(spelled, list(allowed), n=1, cutoff=0.65)
     return match[0] if match else None
 
 

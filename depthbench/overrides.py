@@ -40,8 +40,14 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
             for old in [p for p in marks if p[: len(path)] == path]:
                 del marks[old]
         value_marks |= {(*path, *p): source for p in inserted.value_marks} | {path: source}
+        mistakes |= {(*path, *p): _said(source, why) for p, why in inserted.mistakes.items()}
         key_marks[path] = source
     return Document(value, document.source, value_marks, key_marks, mistakes)
+
+
+def _said(source: str, reason: str) -> str:
+    """Return a mistake in an override; the line and column in it say nothing."""
+    return re.sub(rf"^{re.escape(source)}:\d+:\d+", source, reason)
 
 
 def path_of(key: str) -> Location:

@@ -64,11 +64,12 @@ def request_run(suite: Suite | str | Path, options: RunOptions) -> RunRequest:
         raise SuiteError(
             f"--executor {options.executor}: not available yet; this version has: {known}"
         )
-    every_trial = expand(suite)
-    trials = select(every_trial, options.only) if options.only else every_trial
-    device = resolve_device(options.device)
+    # What costs nothing to refuse goes first: widths take seconds to solve.
     options = replace(options, run=default_name() if options.run is None else options.run)
     folder = store.run_folder(Path(options.out), suite.name, options.run or "")
+    device = resolve_device(options.device)
+    every_trial = expand(suite)
+    trials = select(every_trial, options.only) if options.only else every_trial
     if folder.run_json.exists():
         check_resumable(suite, folder, device)
     return RunRequest(suite, every_trial, trials, device, options, folder)

@@ -63,8 +63,9 @@ def is_about_wrong(path: Location, message: str, wrong: Wrong) -> bool:
 
     Settings of another element of the same list (another variant) have no say in it.
     """
+    said = message.split("; did you mean")[0]
     return any(
-        re.search(rf"\b{re.escape(name)}\b", message)
+        re.search(rf"\b{re.escape(name)}\b", said)
         for element, names in wrong.items()
         if element == path[: len(element)] or element[0] not in path[:1]
         for name in names

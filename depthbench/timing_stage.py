@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -109,14 +110,16 @@ def time_cells(  # noqa: PLR0913 - the last two have defaults
         progress.advance(label + said, is_failure=row["status"] in FAILURES)
 
     references, eager = partners(planned, reference_variant(suite, planned))
-    session = Session(
-        start or _processes(device, is_peak_measured),
-        limits_of(suite.timing, device),
-        end,
-        references=references,
-        eager=eager,
-    )
-    session.run([item.cell for item in planned])
+    # Compiled code of former runs would make compiling look free.
+    with tempfile.TemporaryDirectory(prefix="depthbench-compiled-") as compiled:
+        session = Session(
+            start or _processes(device, is_peak_measured, compiled),
+            limits_of(suite.timing, device),
+            end,
+            references=references,
+            eager=eager,
+        )
+        session.run([item.cell for item in planned])
 
 
 def limits_of(timing: TimingSettings, device: str) -> Limits:
@@ -129,10 +132,15 @@ def limits_of(timing: TimingSettings, device: str) -> Limits:
     )
 
 
-def _processes(device: str, is_peak_measured: bool) -> Start:
+def _processes(device: str, is_peak_measured: bool, compiled: str) -> Start:
     def start(count: int) -> list[RemoteBench]:
         benches = [
-            RemoteBench(device, NUM_PROCESSES, is_peak_measured=is_peak_measured)
+            RemoteBench(
+                device,
+                NUM_PROCESSES,
+                is_peak_measured=is_peak_measured,
+                environment={"TORCHINDUCTOR_CACHE_DIR": compiled},
+            )
             for _ in range(count)
         ]
         for bench in benches:

@@ -11,7 +11,7 @@ def benches_here(request, monkeypatch):
     from depthbench import timing_stage
     from depthbench.timing.bench import LocalBench
 
-    def start_here(device, is_peak_measured):
+    def start_here(device, is_peak_measured, compiled):
         return lambda count: [
             LocalBench(device, count, is_peak_measured=is_peak_measured) for _ in range(count)
         ]

@@ -141,3 +141,11 @@ def test_exceptions_are_swallowed_only_where_a_failure_becomes_a_row():
         and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
     ]
     assert broad == ["depthbench.trial"]
+
+
+def test_importing_what_the_package_offers_loads_no_torch():
+    code = (
+        "import sys; from depthbench import build_model, expand, load_suite, read_run, run_suite; "
+        "assert 'torch' not in sys.modules; assert 'Return the trials' in expand.__doc__"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

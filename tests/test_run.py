@@ -100,7 +100,8 @@ def test_each_variant_is_timed_once_whatever_its_seeds_and_rates(finished):
     timings = read_run(finished.folder).timings
     assert len(timings) == 2 * 2
     assert set(timings["status"]) == {"ok"}
-    assert (timings["ci_low_seconds"] <= timings["median_seconds"]).all()
+    low = timings["ci_low_seconds"]  # null where a busy machine left too few samples
+    assert (low.isna() | (low <= timings["median_seconds"])).all()
     assert (timings["samples_seconds"].map(len) == timings["num_samples"]).all()
     assert timings.set_index("phase").loc["inference", "optimizer"].isna().all()
     assert set(timings.set_index("phase").loc["train_step", "optimizer"]) == {"adamw"}

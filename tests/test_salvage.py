@@ -78,6 +78,53 @@ def test_a_mistake_has_no_echo_in_what_hangs_on_it(old, new):
     assert len(lines) == 1, lines
 
 
+def test_a_hint_that_names_a_mistaken_setting_hides_nothing():
+    claim = "{id: a, metric: val_loss, of: {family: deep}, against: {family: hourglass}"
+    claims = f"claims: [{claim}, paired_by: dpth, expect: {{ratio_at_most: 1}}}}]\n"
+    lines = mistakes(
+        ("depth: 2", "depth: 0"), ("train: {epochs: 1}\n", "train: {epochs: 1}\n" + claims)
+    )
+    assert found(lines, "depth is 0", "'dpth' is no column; did you mean 'depth'?") == [True, True]
+
+
+def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
+    budget = "\nbudget: {match: total_params, target: .nan, reference: {family: deep, depth: 1, width: 8}}"
+    lines = mistakes(("train: {epochs: 1}", "train: {epochs: x, steps: 5}" + budget))
+    assert (
+        found(
+            lines,
+            "train.epochs is 'x'",
+            "train needs exactly one of steps, epochs",
+            "budget.target is nan",
+            "budget needs exactly one of reference and target",
+        )
+        == [True] * 4
+    )
+
+
+def test_what_is_wrong_in_the_backbone_is_said_there_and_once():
+    assert mistakes(("backbone: mlp", "backbone: {name: mlp, kernel: 4}")) == [
+        "s.yaml:3:32: backbone: kernel: 4 does not apply to family deep with backbone mlp: only the "
+        "built-in conv module has a convolution kernel to choose; options here: activation, bias, "
+        "bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, residual_scale"
+    ]
+
+
+@pytest.mark.parametrize("written", ["!!python/object:os.system x", "!foo 3", "&a [*a]"])
+def test_an_override_is_told_what_is_wrong_with_it_as_a_file_is(written):
+    with pytest.raises(SuiteError, match="^--set train.lr: ") as caught:
+        parse_suite(SUITE, "s.yaml", [f"train.lr={written}"])
+    assert "nothing; allowed" not in str(caught.value)
+
+
+def test_a_claim_of_rows_against_themselves_is_refused():
+    claim = "{id: a, metric: val_loss, of: {family: deep}, against: {family: deep}"
+    claims = f"claims: [{claim}, expect: {{ratio_at_most: 1}}}}]\n"
+    assert mistakes(("train: {epochs: 1}\n", "train: {epochs: 1}\n" + claims)) == [
+        "s.yaml:8:59: claims[0]: of and against are the same rows"
+    ]
+
+
 def test_an_element_that_cannot_be_read_leaves_the_others_in_their_places():
     lines = mistakes(
         ("  - {family: deep, depth: 2, width: 8}", "  - 5"),

@@ -27,8 +27,9 @@ from depthbench.timing.work import Builder, PreparedCell, UnsupportedError, prep
 from depthbench.training.memory import is_out_of_memory
 from depthbench.training.threads import cpu_threads
 
-# Between two samples of a cell others ran: so large a part of a block brings its data back.
-REWARM_FRACTION = 0.2
+# Between two samples of a cell others ran. After as many calls as a block has, a step of training is
+# as fast as in a long series of its own; after a fifth of that it was 2% to 20% slower (docs/log.md).
+REWARM_FRACTION = 1.0
 CANARY_CALLS = 4
 # A cell that is never steady is measured all the same, and flagged.
 WARMUP_FRACTION = 0.1
@@ -116,6 +117,7 @@ class LocalBench:
         except (*_CELL_ERRORS, DepthbenchError) as error:
             gc.collect()
             return Ended("oom" if is_out_of_memory(error) else "failed", _reason(error))
+        gc.collect()  # while it is off, around samples, nothing of the building is left to collect
         self.cells[cell.cell_id], self.prepared[cell.cell_id] = cell, prepared
         return Ready(warmed, num_threads, prepared.tokens_per_call, prepared.is_compiled)
 

@@ -13,7 +13,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -35,6 +35,7 @@ class RemoteBench:
         device: where cells run.
         num_benches: how many of its kind share the memory.
         is_peak_measured: measure the device's peak FLOP/s where no data sheet is known.
+        environment: variables beside those of this process.
         command: what to start.
     """
 
@@ -44,6 +45,7 @@ class RemoteBench:
         num_benches: int,
         *,
         is_peak_measured: bool = False,
+        environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "depthbench.timing.worker"),
     ) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -52,8 +54,7 @@ class RemoteBench:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            env=os.environ
-            | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            env={**os.environ, "PYTHONPATH": _import_path(), **(environment or {})},
             # Ctrl-C is for the parent, which ends its workers by closing their input.
             start_new_session=True,
         )
@@ -123,6 +124,11 @@ class RemoteBench:
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return f"the timing process ended ({how}){': ' + lines[-1][:500] if lines else ''}"
+
+
+def _import_path() -> str:
+    """Return where this process finds modules, so that another finds the same."""
+    return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
 
 
 def serve(make_bench: Callable[..., Any] | None = None) -> None:
