@@ -45,10 +45,8 @@ def _check_claim(
             if key not in known:
                 note((*path, side, key), f"{key!r} is no column{nearest(key, known)}")
             are_words &= _are_filter_words((*path, side, key), key, value, note)
-    if claim.of == claim.against:
-        note((*path, "against"), f"{dotted(path)}: of and against are the same rows")
-    for side in ("of", "against") if are_words else ():
-        _check_scope(path, side, claim, sections, note)
+    if are_words:
+        _check_sides(path, claim, sections, note)
     for key in claim.paired_by:
         if key not in known:
             note((*path, "paired_by"), f"{key!r} is no column{nearest(key, known)}")
@@ -69,6 +67,15 @@ def claim_metrics() -> tuple[str, ...]:
 def is_timing_metric(metric: str) -> bool:
     """Say whether a metric is a column of timings.parquet rather than of trials.parquet."""
     return metric in column_names("timings") and metric not in column_names("trials")
+
+
+def _check_sides(
+    path: Location, claim: g.ClaimSettings, sections: dict[str, Any], note: Note
+) -> None:
+    if claim.of == claim.against:
+        note((*path, "against"), f"{dotted(path)}: of and against are the same rows")
+    for side in ("of", "against"):
+        _check_scope(path, side, claim, sections, note)
 
 
 def _check_scope(

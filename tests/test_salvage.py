@@ -88,7 +88,8 @@ def test_a_hint_that_names_a_mistaken_setting_hides_nothing():
 
 
 def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
-    budget = "\nbudget: {match: total_params, target: .nan, reference: {family: deep, depth: 1, width: 8}}"
+    reference = "reference: {family: deep, depth: 1, width: 8}"
+    budget = f"\nbudget: {{match: total_params, target: .nan, {reference}}}"
     lines = mistakes(("train: {epochs: 1}", "train: {epochs: x, steps: 5}" + budget))
     assert (
         found(
@@ -104,15 +105,15 @@ def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
 
 def test_what_is_wrong_in_the_backbone_is_said_there_and_once():
     assert mistakes(("backbone: mlp", "backbone: {name: mlp, kernel: 4}")) == [
-        "s.yaml:3:32: backbone: kernel: 4 does not apply to family deep with backbone mlp: only the "
-        "built-in conv module has a convolution kernel to choose; options here: activation, bias, "
+        "s.yaml:3:32: backbone: kernel: 4 does not apply to family deep with backbone mlp: only "
+        "the built-in conv module has a convolution kernel to choose; options here: activation, bias, "
         "bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, residual_scale"
     ]
 
 
 @pytest.mark.parametrize("written", ["!!python/object:os.system x", "!foo 3", "&a [*a]"])
 def test_an_override_is_told_what_is_wrong_with_it_as_a_file_is(written):
-    with pytest.raises(SuiteError, match="^--set train.lr: ") as caught:
+    with pytest.raises(SuiteError, match=r"^--set train\.lr: ") as caught:
         parse_suite(SUITE, "s.yaml", [f"train.lr={written}"])
     assert "nothing; allowed" not in str(caught.value)
 

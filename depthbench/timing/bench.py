@@ -27,8 +27,8 @@ from depthbench.timing.work import Builder, PreparedCell, UnsupportedError, prep
 from depthbench.training.memory import is_out_of_memory
 from depthbench.training.threads import cpu_threads
 
-# Between two samples of a cell others ran. After as many calls as a block has, a step of training is
-# as fast as in a long series of its own; after a fifth of that it was 2% to 20% slower (docs/log.md).
+# Between two samples of a cell others ran. After as many calls as a block has, a step of training
+# is as fast as in a long series of its own; after a fifth of them, 2% to 20% slower (docs/log.md).
 REWARM_FRACTION = 1.0
 CANARY_CALLS = 4
 # A cell that is never steady is measured all the same, and flagged.
