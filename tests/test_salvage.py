@@ -106,8 +106,9 @@ def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
 def test_what_is_wrong_in_the_backbone_is_said_there_and_once():
     assert mistakes(("backbone: mlp", "backbone: {name: mlp, kernel: 4}")) == [
         "s.yaml:3:32: backbone: kernel: 4 does not apply to family deep with backbone mlp: only "
-        "the built-in conv module has a convolution kernel to choose; options here: activation, bias, "
-        "bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, residual_scale"
+        "the built-in conv module has a convolution kernel to choose; options here: activation, "
+        "bias, bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, "
+        "residual_scale"
     ]
 
 
