@@ -130,9 +130,10 @@ class LocalBench:
         prepared = self.prepared[cell_id]
         clock = self._clock(self.cells[cell_id].cache)
         with prepared.active():
+            # Looking at the device takes long enough for threads to fall asleep: before warming.
+            before = self.monitor.sample()
             if num_calls > 1:  # what takes long by itself is not told from a cold start
                 clock.time_calls(prepared.call, max(1, round(REWARM_FRACTION * num_calls)))
-            before = self.monitor.sample()
             reading = clock.time_calls(prepared.call, num_calls)
             after = self.monitor.sample()
         seconds = (reading.device_seconds / num_calls, reading.wall_seconds / num_calls)
