@@ -142,14 +142,15 @@ def test_a_known_cost_is_measured_within_a_tenth_of_a_percent(cost_ns):
     assert row["examples_per_second"] == pytest.approx(4 / (cost_ns * 1e-9), rel=1e-3)
     assert row["flags"] == []
     assert row["stop_reason"] == "precision"
-    assert row["calls_per_sample"] * cost_ns >= 10e6
+    assert row["calls_per_sample"] * cost_ns >= 4e6
 
 
 def test_every_call_is_accounted_for():
     fake = FakeTime(constant(100_000))
     row = time_fake(fake)
     sampled = row["num_samples"] * row["calls_per_sample"]
-    assert fake.num_calls == row["num_warmup_calls"] + 2 * sampled  # each block warmed by another
+    rewarmed = 100 * row["num_samples"]  # 10 ms before each sample
+    assert fake.num_calls == row["num_warmup_calls"] + sampled + rewarmed
 
 
 def test_a_slow_first_call_is_reported_and_warm_up_waits_until_calls_are_steady():
@@ -168,7 +169,7 @@ def test_a_cell_that_keeps_getting_faster_is_measured_and_flagged():
 def test_a_coarse_clock_gets_longer_blocks():
     fine = time_fake(FakeTime(constant(50_000)))
     coarse = time_fake(FakeTime(constant(50_000), step_ns=100_000, reading_ns=100))
-    assert fine["calls_per_sample"] == 200
+    assert fine["calls_per_sample"] == 80
     assert coarse["calls_per_sample"] * 50_000 >= 1000 * 100_000
     assert coarse["flags"] == []
     assert coarse["median_seconds"] == pytest.approx(50e-6, rel=2e-3)
@@ -230,7 +231,7 @@ def test_the_budget_counts_the_calls_that_warm_a_cell_again():
     fake = FakeTime(noisy(0.3, mean_ns=10**6))
     row = time_fake(fake, precision=1e-9, budget=0.5)
     assert row["stop_reason"] == "time_budget"
-    assert 0.2 < sum(row["samples_seconds"]) * row["calls_per_sample"] < 0.3
+    assert 0.1 < sum(row["samples_seconds"]) * row["calls_per_sample"] < 0.2
 
 
 def test_a_few_quiet_milliseconds_are_not_believed():
@@ -289,7 +290,7 @@ def test_a_session_runs_on_the_cuda_clock():
     assert row["stop_reason"] == "precision"
     assert row["samples_seconds"] == pytest.approx([1e-6] * row["num_samples"])
     assert row["wall_median_seconds"] > 4e-6  # the host launches more slowly than the device works
-    assert row["calls_per_sample"] == pytest.approx(10_000, rel=0.01)
+    assert row["calls_per_sample"] == pytest.approx(4_000, rel=0.01)
     assert row["first_call_seconds"] == pytest.approx(6e-6)
 
 
@@ -379,7 +380,7 @@ def test_a_measured_row_has_known_columns_that_agree_with_each_other(phase):
     assert row["error"] is None
     assert row["median_seconds"] == pytest.approx(1e-3, rel=1e-3)
     assert row["num_samples"] == len(row["samples_seconds"]) >= 8
-    assert row["calls_per_sample"] == 10
+    assert row["calls_per_sample"] == 4
     assert row["num_threads"] == torch.get_num_threads()
     assert row["peak_memory_bytes"] is None
     assert row["stop_reason"] == "precision"

@@ -27,9 +27,9 @@ from depthbench.timing.work import Builder, PreparedCell, UnsupportedError, prep
 from depthbench.training.memory import is_out_of_memory
 from depthbench.training.threads import cpu_threads
 
-# Between two samples of a cell others ran. After as many calls as a block has, a step of training
-# is as fast as in a long series of its own; after a fifth of them, 2% to 20% slower (docs/log.md).
-REWARM_FRACTION = 1.0
+# Between two samples of a cell others ran. After so long a step of training is as fast as in a long
+# series of its own; after a millisecond it was up to 30% slower (docs/log.md).
+REWARM_SECONDS = 10e-3
 CANARY_CALLS = 4
 # A cell that is never steady is measured all the same, and flagged.
 WARMUP_FRACTION = 0.1
@@ -99,6 +99,7 @@ class LocalBench:
         self.peaks: dict[str, float] = {}
         self.cells: dict[str, Cell] = {}
         self.prepared: dict[str, PreparedCell] = {}
+        self.rewarm_calls: dict[str, int] = {}
         self.clocks: dict[str, Clock] = {}
         self.canary_call = canary_call(self.device)
         self.memory_bytes = _free_bytes(self.device) / num_benches
@@ -119,6 +120,7 @@ class LocalBench:
             return Ended("oom" if is_out_of_memory(error) else "failed", _reason(error))
         gc.collect()  # while it is off, around samples, nothing of the building is left to collect
         self.cells[cell.cell_id], self.prepared[cell.cell_id] = cell, prepared
+        self.rewarm_calls[cell.cell_id] = round(REWARM_SECONDS / warmed.call_seconds)
         return Ready(warmed, num_threads, prepared.tokens_per_call, prepared.is_compiled)
 
     def made(self, cell: Cell) -> PreparedCell:
@@ -132,8 +134,8 @@ class LocalBench:
         with prepared.active():
             # Looking at the device takes long enough for threads to fall asleep: before warming.
             before = self.monitor.sample()
-            if num_calls > 1:  # what takes long by itself is not told from a cold start
-                clock.time_calls(prepared.call, max(1, round(REWARM_FRACTION * num_calls)))
+            if self.rewarm_calls[cell_id]:  # what takes long by itself need not be warm
+                clock.time_calls(prepared.call, self.rewarm_calls[cell_id])
             reading = clock.time_calls(prepared.call, num_calls)
             after = self.monitor.sample()
         seconds = (reading.device_seconds / num_calls, reading.wall_seconds / num_calls)

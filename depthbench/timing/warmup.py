@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from depthbench.timing.clocks import COARSE_FRACTION, Clock
 from depthbench.timing.stopping import MIN_SAMPLES
 
-MIN_BLOCK_SECONDS = 10e-3
+# Long blocks would hide in their means what single calls now and then take longer.
+MIN_BLOCK_SECONDS = 4e-3
 MIN_WARMUP_CALLS = 5
 # Steady: so many blocks in a row none of which is faster than the best before by this fraction.
 # A rule on the best block, since noise only ever adds and would keep any other rule waiting.
