@@ -248,7 +248,8 @@ def names_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     rows = [entry.settings for entry in entries]
     base = ("family", "depth", "width")
     options = [name for name in OPTION_COLUMNS if not _follows(rows, name, base)]
-    shown = distinguishing(rows, (*options, *TRAIN_COLUMNS), always=base)[len(base) :]
+    shown = distinguishing(rows, options, always=base)[len(base) :]
+    shown += distinguishing(rows, TRAIN_COLUMNS)  # even where names differ: it may be why one wins
     families = [row["family"] for row in rows]
     names = []
     for row in rows:
