@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,9 @@ _VARIANT_HEADINGS = (
 _OWN_DATA = ("npz", "text")
 # A terminal shows the beginning of a larger plan; the other formats show all of it.
 _MAX_VARIANTS = 40
+# What people paste: a command, or a section of a suite. It is never broken into lines.
+_PASTED = re.compile(r"`[^`]*`|(?:\w+: )?\{[^}]*\}")
+_HARD_SPACE = "\ue000"  # stands for a space that no line ends at
 
 
 def describe_plan(suite: Suite, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def _errors(trial: dict[str, Any]) -> str | None:
     return ", ".join(shares) or None
 
 
-def render_families(format: str) -> str:
+def render_families(format: str, console: Console | None = None) -> str:
     """Return what each family is, and what depth means in it, by three examples."""
     from depthbench.models import FAMILIES
 
@@ -136,7 +141,8 @@ def render_families(format: str) -> str:
     ]
     if format != "terminal":
         return render_table([Heading(key, key) for key in rows[0]], rows, format)
-    return "\n\n".join(_block(row) for row in rows)
+    width = _width_of(console)
+    return "\n\n".join(_wrapped(_block(row), width) for row in rows)
 
 
 def _block(row: dict[str, Any]) -> str:
@@ -145,6 +151,40 @@ def _block(row: dict[str, Any]) -> str:
         f"{row['family']}\n  {row['formula']}\n  depth: {row['depth']}\n{examples}\n"
         f"  source: {row['source']}"
     )
+
+
+def _width_of(console: Console | None) -> int:
+    from rich.console import Console
+
+    return (console or Console()).width
+
+
+def _wrapped(text: str, width: int, whole: Sequence[str] = ()) -> str:
+    """Return text in lines that fit a width, broken between words alone.
+
+    A line that goes on is indented by two more than it began. A path or a command stays whole,
+    where it is longer than the width too, so that it can be copied.
+
+    Args:
+        text: lines, each with its own indentation.
+        width: of the terminal, in characters.
+        whole: parts with spaces that are not broken either, such as paths.
+    """
+    for part in filter(None, whole):
+        text = text.replace(part, part.replace(" ", _HARD_SPACE))
+    text = _PASTED.sub(lambda found: found[0].replace(" ", _HARD_SPACE), text)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        start = line[: len(line) - len(line.lstrip(" "))]
+        lines += textwrap.wrap(
+            line.strip(" "),
+            width,
+            initial_indent=start,
+            subsequent_indent=start + "  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines).replace(_HARD_SPACE, " ")
 
 
 def render_datasets(statuses: Sequence[Any], format: str, console: Console | None = None) -> str:
@@ -165,7 +205,11 @@ def render_datasets(statuses: Sequence[Any], format: str, console: Console | Non
     notes = [f"{row['name']} is in {row['path']}" for row in rows if row["path"]]
     notes += [row["note"] for row in rows if row["note"]]
     table = render_table(headings, rows, format, console=console, num_names=1)
-    return "\n".join([table.rstrip("\n"), "", *notes])
+    text = "\n".join(notes)
+    if format == "terminal":
+        paths = [str(row["path"]) for row in rows if row["path"]]
+        text = _wrapped(text, _width_of(console), paths)
+    return "\n".join([table.rstrip("\n"), "", text])
 
 
 def data_checks(statuses: Iterable[DatasetStatus]) -> list[Check]:

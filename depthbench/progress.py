@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 PLAIN_INTERVAL_SECONDS = 10.0
+BAR_WIDTH = 24
+# What a bar leaves free at the right: a terminal shows Ctrl-C as ^C, which on a line of its own
+# would move the bar's last drawing below the one before.
+MARGIN = 3
 BAR_INTERVAL_SECONDS = 0.2
 
 
@@ -127,7 +131,7 @@ class Bar:
     def __init__(self) -> None:
         self.bar: Any = None
         self.task: Any = None
-        self.num_failed = self.done = 0
+        self.num_failed = self.done = self.taken = 0
         self.drew = 0.0
 
     def begin(self, stage: str, total: int, done: int) -> None:
@@ -137,9 +141,11 @@ class Bar:
         from rich.progress import Progress as RichProgress
 
         self.num_failed, self.done = 0, done
+        count, left = len(f"{total}/{total}"), len("00:00:00")
+        self.taken = len(stage) + BAR_WIDTH + count + left + 4 + MARGIN
         self.bar = RichProgress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=BAR_WIDTH),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[label]}", markup=False),
@@ -163,7 +169,8 @@ class Bar:
 
     def _draw(self, completed: float, label: str) -> None:
         failed = f"{self.num_failed:,} failed  " if self.num_failed else ""
-        self.bar.update(self.task, completed=completed, label=failed + label)
+        room = max(0, self.bar.console.width - self.taken)
+        self.bar.update(self.task, completed=completed, label=(failed + label)[:room])
 
     def end(self) -> None:
         """Leave the finished bar on the screen."""

@@ -22,6 +22,13 @@ METRICS: dict[str, Literal["lower", "higher"]] = {
     "psnr_db": "higher",
     "bits_per_byte": "lower",
 }
+# Where no value of a metric can lie beyond: its lowest and its highest; None: no bound.
+METRIC_BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "loss": (0.0, None),
+    "accuracy": (0.0, 1.0),
+    "psnr_db": (None, None),
+    "bits_per_byte": (0.0, None),
+}
 
 ColumnType = Literal[
     "string",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from depthbench.errors import SuiteError
@@ -13,19 +14,17 @@ SCHEMA_NAME = "depthbench.schema.json"
 STARTER = """\
 # yaml-language-server: $schema=./depthbench.schema.json
 #
-# Try:  depthbench plan {name}     what it would run, in a second
-#       depthbench run {name}      runs it
-#       depthbench report          answers
+{commands}
 
 suite: my-first-suite
-question: "At 20,000 weights, do two hidden layers beat one?"
+question: "At 20,000 weights, should an MLP be deep, wide, parallel or an hourglass?"
 
 # digits comes with scikit-learn. Others: mnist, fashion_mnist (`depthbench datasets`), or your own
 # arrays: {{name: npz, path: my-data.npz}}
 dataset: digits
 backbone: mlp # or conv
 
-# Each line is a network; a list is an axis, and axes multiply. `width: match` solves the width.
+# Each line is a variant; a list is an axis, and axes multiply. `width: match` solves the width.
 variants:
   - {{family: deep, depth: [2, 4], width: match}}
   - {{family: wide, depth: 1, width: match}}
@@ -64,9 +63,25 @@ def write_starter(path: Path) -> list[str]:
     if not path.parent.is_dir():
         raise SuiteError(f"{path.parent}: no such folder; make it first")
     schema = path.parent / SCHEMA_NAME
-    path.write_text(STARTER.format(name=path))
+    path.write_text(STARTER.format(commands=_commands(path)), encoding="utf-8")
     schema.write_text(json.dumps(json_schema(), indent=2) + "\n")
     return [
         f"wrote {path} and {schema} (editors use it to complete and check)",
-        f"next: depthbench plan {path}",
+        f"next: {shlex.join(['depthbench', 'plan', str(path)])}",
     ]
+
+
+def _commands(path: Path) -> str:
+    """Return the comment that says what to do with the suite, a line a command, aligned."""
+    meanings = {
+        ("plan", str(path)): "what it would run, in a second",
+        ("run", str(path)): "runs it",
+        ("report",): "answers",
+    }
+    commands = [shlex.join(["depthbench", *words]) for words in meanings]
+    width = max(len(command) for command in commands)
+    lines = [
+        f"{command:{width}}  {meaning}"
+        for command, meaning in zip(commands, meanings.values(), strict=True)
+    ]
+    return "\n".join(f"#{'' if index else ' Try:':5}  {line}" for index, line in enumerate(lines))

@@ -286,7 +286,7 @@ def _read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.
     except FileNotFoundError:
         return conform(table_schema(name).empty_table(), name, only)
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ResultError(
             f"{path}: not a readable table of {name}: {reason}. Bring it back from a copy, or "
             f"{_way_out(path, name)}"

@@ -70,47 +70,83 @@ editors complete and check."""
 
 def suites_page() -> str:
     """Return the reference of every setting of a suite."""
-    from depthbench.grammar import AVAILABLE, BACKBONE_DEFAULTS
+    from depthbench.grammar import AVAILABLE
     from depthbench.sections import SECTIONS, json_schema
 
     schema = json_schema()
     lines = ["# Suites", "", NOTE, ""]
-    lines += [SUITES_INTRODUCTION, "", "| section | required | meaning |", "| --- | --- | --- |"]
+    lines += [SUITES_INTRODUCTION, "", "| section | default | meaning |", "| --- | --- | --- |"]
     for name, (_, default, meaning) in SECTIONS.items():
-        lines.append(f"| `{name}` | {'yes' if default is ... else ''} | {_cell(meaning)} |")
-    for title, definition in SECTION_TITLES.items():
+        shown = "required" if default is ... else _shown(default)
+        lines.append(f"| `{name}` | {shown} | {_cell(meaning)} |")
+    for title, (definition, settings) in SECTION_TITLES.items():
         lines += ["", f"## {title}", "", schema["$defs"][definition]["description"], ""]
         lines += ["| setting | values | default | meaning |", "| --- | --- | --- | --- |"]
-        required = schema["$defs"][definition].get("required", [])
+        defaults = _defaults(settings)
         for name, setting in schema["$defs"][definition]["properties"].items():
-            default = "required" if name in required else _shown(setting.get("default"))
             values = _cell(", ".join(dict.fromkeys(_values(setting, schema))))
             meaning = _cell(setting.get("description", ""))
-            lines.append(f"| `{name}` | {values} | {default} | {meaning} |")
-    lines += ["", "## Defaults of the backbones", ""]
-    for name, defaults in BACKBONE_DEFAULTS.items():
-        shown = ", ".join(f"`{key}: {_shown(value)}`" for key, value in defaults.items())
-        lines.append(f"- `{name}`: {shown}")
+            lines.append(f"| `{name}` | {values} | {defaults.get(name, '')} | {meaning} |")
+    lines += ["", "## Defaults of the backbones", "", *_backbone_defaults()]
     lines += ["", "## Available in this version", ""]
     lines += [f"- {setting}: {', '.join(names) or 'none'}" for setting, names in AVAILABLE.items()]
     return "\n".join(lines) + "\n"
 
 
+# Title: the section's definition in the JSON Schema, where a setting may be an axis, and the model
+# of its settings, which has the defaults.
 SECTION_TITLES = {
-    "variants": "Variant",
-    "backbone": "Backbone",
-    "dataset": "Dataset",
-    "train": "Train",
-    "budget": "BudgetSettings",
-    "timing": "TimingSettings",
-    "claims": "ClaimSettings",
-    "claims: expect": "Expectation",
+    "variants": ("Variant", "VariantSettings"),
+    "backbone": ("Backbone", "BackboneSettings"),
+    "dataset": ("Dataset", "DatasetSettings"),
+    "task": ("Task", "TaskSettings"),
+    "train": ("Train", "TrainSettings"),
+    "budget": ("BudgetSettings", "BudgetSettings"),
+    "timing": ("TimingSettings", "TimingSettings"),
+    "claims": ("ClaimSettings", "ClaimSettings"),
+    "claims: expect": ("Expectation", "Expectation"),
 }
 
 
+def _defaults(settings: str) -> dict[str, str]:
+    """Return the defaults of a section's settings in words, by their names in a suite."""
+    from depthbench import grammar
+
+    fields = getattr(grammar, settings).model_fields
+    return {field.alias or name: _default(name, field) for name, field in fields.items()}
+
+
+def _default(name: str, field: Any) -> str:
+    from depthbench.grammar import BACKBONE_DEFAULTS, FAMILY_OPTIONS, ModelOptions
+
+    if field.is_required():
+        return "required"
+    if name in ModelOptions.model_fields:
+        if any(name in options for options in BACKBONE_DEFAULTS.values()):
+            return "by backbone"
+        return _shown(FAMILY_OPTIONS["parallel_shallow"].get(name))
+    return _shown(field.get_default(call_default_factory=True))
+
+
+def _backbone_defaults() -> Iterator[str]:
+    """Yield a line for each backbone: its options and their defaults."""
+    from depthbench.grammar import BACKBONE_DEFAULTS, HEAD_SIZE
+
+    computed = {"heads": f"the largest divisor of the width up to width // {HEAD_SIZE}, or 1"}
+    for name, defaults in BACKBONE_DEFAULTS.items():
+        shown = (
+            f"`{key}`: {computed[key]}" if value is None else f"`{key}: {_shown(value)}`"
+            for key, value in defaults.items()
+        )
+        yield f"- `{name}`: {', '.join(shown)}"
+
+
 def _shown(value: object) -> str:
-    if value is None or value == {}:
+    """Return a default as a suite would write it; nothing where there is none."""
+    if value is None or value in ({}, ""):
         return ""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_shown(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

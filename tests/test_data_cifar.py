@@ -267,6 +267,7 @@ def test_survey_reads_but_never_downloads(tmp_path, monkeypatch):
     (tmp_path / "cifar-100" / "test").write_bytes(b"junk")
     ten, hundred = CIFAR10.survey(tmp_path), CIFAR100.survey(tmp_path)
     assert (ten.num_train_examples, ten.num_test_examples, ten.is_complete) == (60, 12, False)
+    assert ten.note.startswith("cifar10: incomplete: ")
     assert "allow_partial" in ten.note
     assert "Krizhevsky" in ten.licence
     assert hundred.is_present

@@ -194,8 +194,25 @@ def test_another_known_file_under_this_name_is_refused(tmp_path, monkeypatch):
     sums = {name: Sums("", hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
     monkeypatch.setitem(OFFICIAL, "fashion_mnist", sums)
     write_set(tmp_path / "mnist", contents)
-    with pytest.raises(DataError, match="holds train-images-idx3-ubyte of fashion_mnist"):
+    with pytest.raises(DataError, match="holds train-images-idx3-ubyte of fashion_mnist") as caught:
         load(PARTIAL, tmp_path)
+    assert str(caught.value).endswith("; move it to a folder fashion-mnist")
+
+
+def test_a_file_under_the_name_of_another_of_its_set_is_to_be_renamed(tmp_path, monkeypatch):
+    contents = small_set()
+    sums = {name: Sums("", hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
+    monkeypatch.setitem(OFFICIAL, "mnist", sums)
+    write_set(tmp_path / "mnist", contents | {TRAIN_IMAGES: contents[TEST_IMAGES]})
+    with pytest.raises(DataError, match=f"holds {TEST_IMAGES} of mnist") as caught:
+        load(PARTIAL, tmp_path)
+    assert str(caught.value).endswith(f"; rename it to {TEST_IMAGES}.gz")
+
+
+def test_what_is_not_whole_says_which_set_it_is(tmp_path):
+    write_set(tmp_path / "mnist", small_set())
+    notes = {status.name: status.note for status in survey(tmp_path)}
+    assert notes["mnist"].startswith("mnist: incomplete: 60 of 60,000")
 
 
 def _cut(data: bytes) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from depthbench import grammar
 from depthbench.record import TABLES
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "generate.py"
@@ -38,6 +39,63 @@ def test_the_columns_page_names_every_column_with_its_meaning(generate):
         for column in columns:
             assert f"| `{column.name}` | `{column.type}` | {column.unit} |" in page
             assert column.meaning.replace("|", "\\|") in page
+
+
+def rows_of(page, title):
+    """Return the cells of a section's table by its setting."""
+    section = page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return {row[0].strip("`"): row for row in cells}
+
+
+def test_the_suites_page_has_every_setting_with_its_default(generate):
+    page = generate.suites_page()
+    for title, (_, settings) in generate.SECTION_TITLES.items():
+        fields = getattr(grammar, settings).model_fields
+        rows = rows_of(page, title)
+        for name, field in fields.items():
+            shown = rows[field.alias or name][2]
+            default = field.get_default(call_default_factory=True)
+            assert (shown == "required") == field.is_required(), (title, name)
+            if not field.is_required() and default not in (None, {}):
+                assert shown, (title, name)
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "values", "default"),
+    [
+        ("train", "optimizer", "`adamw`, `adam`, `sgd`", "adamw"),
+        ("train", "lr", "a number > 0 and <= 1,000,000.0", "0.001"),
+        ("train", "batch_size", "a whole number >= 1 and <= 10,000,000", "128"),
+        ("train", "betas", "a list of 2", "[0.9, 0.999]"),
+        ("train", "steps", "a whole number >= 0 and <= 1,000,000,000,000", ""),
+        ("task", "noise", "a number > 0 and <= 10", "0.25"),
+        ("dataset", "allow_partial", "true, false", "false"),
+        ("timing", "phases", None, "[inference]"),
+        ("variants", "activation", None, "by backbone"),
+        ("variants", "execution", "`loop`, `fused`, `auto`", "loop"),
+    ],
+)
+def test_a_setting_is_told_with_its_range_and_default(generate, section, setting, values, default):
+    row = rows_of(generate.suites_page(), section)[setting]
+    assert row[2] == default
+    assert values is None or row[1] == values
+
+
+def test_no_default_of_a_backbone_is_blank(generate):
+    page = generate.suites_page()
+    defaults = page[page.index("## Defaults of the backbones") :]
+    for name, options in grammar.BACKBONE_DEFAULTS.items():
+        (line,) = [line for line in defaults.splitlines() if line.startswith(f"- `{name}`")]
+        assert all(f"`{option}:" in line or f"`{option}`: " in line for option in options)
+        assert not re.search(r": *`|`: *(,|$)", line.removeprefix(f"- `{name}`:"))
+
+
+def test_sections_have_their_defaults(generate):
+    page = generate.suites_page()
+    assert "| `seeds` | 1 |" in page
+    assert "| `train` | required |" in page
 
 
 def test_check_exits_1_when_stale_and_writes_nothing(generate, monkeypatch, tmp_path, capsys):

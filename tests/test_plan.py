@@ -11,7 +11,13 @@ from rich.console import Console
 
 from depthbench.data import DatasetStatus
 from depthbench.environment import Check
-from depthbench.plan import data_checks, render_checks, render_datasets, render_plan
+from depthbench.plan import (
+    data_checks,
+    render_checks,
+    render_datasets,
+    render_families,
+    render_plan,
+)
 
 WIDTHS = (60, 80, 100)
 
@@ -99,6 +105,38 @@ def test_data_sets_fit_their_terminal_and_break_no_word(width):
     text = render_datasets([status("fashion_mnist")], "terminal", console(width))
     assert max(cell_len(line) for line in text.splitlines()) <= width
     assert {"fashion_mnist", "60,000", "BY-SA", "official", "complete"} <= words_of(text)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_families_fit_their_terminal_and_break_no_word(width):
+    text = render_families("terminal", console(width))
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    wide = render_families("terminal", console(1_000))
+    assert text.split() == wide.split()
+    assert "\n  depth: residual modules, one after another\n" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_notes_on_data_sets_break_no_word_path_or_command(width):
+    folder = Path("/a folder of data/that has/a long name/and spaces, longer than a terminal")
+    note = (
+        "mnist: 1 of its 4 files are missing:\n  t10k-labels-idx1-ubyte.gz\nput the files, "
+        "gzipped or not, into /home/somebody/.cache/depthbench/mnist, or make them again with "
+        "`depthbench datasets --data-dir DIR`, or use dataset: {name: npz, path: FILE.npz}"
+    )
+    statuses = [status("fashion_mnist", path=folder), status("mnist", note=note)]
+    text = render_datasets(statuses, "terminal", console(width))
+    assert str(folder) in text
+    assert "`depthbench datasets --data-dir DIR`" in text
+    assert "dataset: {name: npz, path: FILE.npz}" in text
+    assert "\n  t10k-labels-idx1-ubyte.gz\n" in text
+    told = [line for line in text.splitlines() if str(folder) not in line]
+    assert max(cell_len(line) for line in told) <= width
+
+
+def test_markdown_keeps_the_lines_of_notes():
+    note = "word " * 60
+    assert note in render_datasets([status("mnist", note=note)], "md")
 
 
 def test_a_task_is_shown_only_where_there_are_several():

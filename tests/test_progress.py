@@ -77,6 +77,18 @@ def test_a_bar_moves_within_a_piece(monkeypatch):
     bar.end()
 
 
+def test_a_bar_leaves_room_for_what_a_terminal_shows_of_ctrl_c(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    bar = Bar()
+    bar.begin("train", 1_000, 0)
+    bar.advance("parallel_shallow L 128 d 1024 seed 12 40%, val loss 0.312", is_failure=True)
+    (line,) = bar.bar.console.render_lines(bar.bar.get_renderable(), pad=False)
+    text = "".join(segment.text for segment in line)
+    assert "1 failed  parallel_shallow" in text
+    assert len(text) <= 78
+    bar.end()
+
+
 def test_a_closed_standard_error_ends_no_run(monkeypatch):
     class Closed:
         def write(self, text):

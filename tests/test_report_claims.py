@@ -120,7 +120,14 @@ def test_fewer_than_three_seeds_leave_a_claim_undecided(num_seeds):
     assert found.verdict == "undecided"
     assert found.estimate == pytest.approx(0.5)
     assert found.interval is None
-    assert "an interval needs 3" in found.reason
+    assert "an interval needs 3 (`seeds: 3` or more in the suite)" in found.reason
+
+
+def test_seeds_that_failed_are_not_missing_from_the_suite():
+    failed = trial_rows("parallel_shallow", [0.5] * 3, statuses=["ok", "ok", "failed"])
+    found = judged(failed + trial_rows("deep", [1.0] * 3))
+    assert "2 seeds; an interval needs 3" in found.reason
+    assert "in the suite" not in found.reason
 
 
 def test_a_thin_stratum_is_named():

@@ -61,6 +61,23 @@ def test_fewer_than_three_seeds_have_no_interval(values):
     assert found.high is None
 
 
+def test_an_interval_ends_where_values_must():
+    shares = [0.90, 0.99, 0.99]
+    free = mean_interval(shares)
+    cut = mean_interval(shares, bounds=(0.0, 1.0))
+    assert free.high > 1.0
+    assert (cut.value, cut.low, cut.high, cut.num) == (free.value, free.low, 1.0, 3)
+    near_zero = mean_interval([0.01, 0.01, 0.2], bounds=(0.0, None))
+    assert near_zero.low == 0.0
+    assert near_zero.high > 0.2
+    assert mean_interval([0.5, 0.6], bounds=(0.0, 1.0)).low is None
+
+
+def test_a_mean_beyond_its_bounds_stays_within_its_interval():
+    found = mean_interval([-0.3, -0.2, -0.1], bounds=(0.0, None))
+    assert found.low <= found.value <= found.high
+
+
 def test_equal_values_have_an_interval_without_width():
     found = mean_interval([0.5] * 5)
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)

@@ -3,7 +3,8 @@ from dataclasses import asdict
 
 import pytest
 
-from depthbench.report.groups import distinguishing
+from depthbench.errors import ResultError
+from depthbench.report.rows import distinguishing
 from depthbench.report.summary import summarise
 from tests.fixtures_results import (
     claim,
@@ -159,6 +160,124 @@ def test_an_axis_of_trainings_gives_an_answer_each():
         "optimizer adamw",
         "optimizer sgd",
     ]
+
+
+DATA_AXES = [
+    ("vocabulary", ("bytes", "4096")),
+    ("context", (128, 256)),
+    ("document_mask", (False, True)),
+    ("num_classes", (10, 11)),
+    ("noise", (0.1, 0.5)),
+    ("train_examples", (100, 1000)),
+]
+
+
+@pytest.mark.parametrize(("setting", "values"), DATA_AXES)
+def test_each_setting_of_data_and_task_has_an_answer_of_its_own(setting, values):
+    trials = []
+    for value, losses in zip(values, ((WIDE, DEEP), (DEEP, WIDE)), strict=True):
+        for family, found in zip(("wide", "deep"), losses, strict=True):
+            trials += trial_rows(family, found, **{setting: value})
+    groups = reported(trials).groups
+    name = setting.replace("_", " ")
+    shown = [str(value).lower() for value in values]
+    assert [group.dataset for group in groups] == [f"digits ({name} {text})" for text in shown]
+    first = [[row.family for row in group.rows] for group in groups]
+    assert first == [["wide", "deep"], ["deep", "wide"]]
+    assert all(row.num_seeds == row.num_trials == 5 for group in groups for row in group.rows)
+    assert all(f"({name} {text})" in g.answer for g, text in zip(groups, shown, strict=True))
+
+
+def test_times_stand_with_the_shapes_they_are_of():
+    trials = []
+    for context in (128, 256):
+        shape = {"context": context, "input_shape": [context]}
+        for row in trial_rows("deep", DEEP, **shape):
+            trials.append(row | {"trial_id": f"{row['trial_id']}-{context}"})
+    timings = [
+        timing_row("deep", spread(seconds), cell_id=f"c{context}")
+        | {"trial_id": f"deep-4-32-digits-0.003-0-{context}"}
+        for context, seconds in ((128, 1e-3), (256, 3e-3))
+    ]
+    groups = reported(trials, timings).groups
+    times = [[t.median_seconds for t in group.rows[0].timings] for group in groups]
+    assert times == [[1e-3], [3e-3]]
+
+
+def test_two_trials_of_one_seed_never_stand_for_one_another():
+    twice = trial_rows("wide", [0.1]) + trial_rows("wide", [0.9])
+    twice[1]["trial_id"] = "another"
+    with pytest.raises(ResultError, match=r"wide-4-32-digits-0\.003-0 and another .* seed 0"):
+        reported(twice)
+
+
+def test_a_choice_of_rates_that_is_being_changed_is_provisional():
+    trials = trial_rows("wide", WIDE, lr=0.1) + trial_rows("wide", DEEP)
+    row = only_group(trials).rows[0]
+    assert (row.lr, row.num_seeds) == (0.1, 5)
+
+
+def test_a_failed_trial_stands_with_the_others_of_its_data():
+    trials = trial_rows("wide", WIDE, context=128) + trial_rows("deep", DEEP, context=128)
+    trials += trial_rows("wide", WIDE, context=256, train_examples=70)
+    trials += trial_rows("deep", [None], context=256, statuses=["oom"], train_examples=None)
+    groups = reported(trials).groups
+    assert [sorted(row.family for row in group.rows) for group in groups] == [["deep", "wide"]] * 2
+
+
+def test_a_duration_of_a_variants_own_does_not_split_an_axis_of_training():
+    trials = []
+    for optimizer in ("adamw", "sgd"):
+        for family, epochs in (("wide", 30.0), ("deep", 30.0), ("hourglass", 60.0)):
+            trials += trial_rows(family, WIDE, optimizer=optimizer, epochs=epochs)
+    groups = reported(trials).groups
+    assert [group.training for group in groups] == ["optimizer adamw", "optimizer sgd"]
+    assert all(len(group.rows) == 3 for group in groups)
+    assert "epochs 60" in row_of(groups[0], "hourglass").full_name
+
+
+def test_a_variant_beside_the_axis_is_compared_at_each_of_its_points():
+    trials = trial_rows("hourglass", WIDE, epochs=None, steps=500)
+    for epochs in (5.0, 20.0):
+        trials += trial_rows("deep", DEEP, epochs=epochs)
+    trials += trial_rows("wide", WIDE, epochs=20.0)
+    found = {g.training: sorted(row.family for row in g.rows) for g in reported(trials).groups}
+    assert found == {"epochs 5": ["deep", "hourglass"], "epochs 20": ["deep", "hourglass", "wide"]}
+
+
+def test_settings_that_follow_an_axis_are_none():
+    trials = []
+    for optimizer, decay in (("adamw", 0.01), ("sgd", 0.0)):
+        trials += trial_rows("deep", DEEP, optimizer=optimizer, weight_decay=decay)
+        trials += trial_rows("wide", WIDE, optimizer=optimizer, weight_decay=0.0)
+    groups = reported(trials).groups
+    assert [(g.training, len(g.rows)) for g in groups] == [
+        ("optimizer adamw", 2),
+        ("optimizer sgd", 2),
+    ]
+
+
+def test_intervals_of_bounded_metrics_stay_in_their_range():
+    trials = trial_rows("wide", [0.001, 0.002, 0.2]) + trial_rows("deep", [3.8, 0.1, 0.1])
+    metrics = row_of(only_group(trials), "wide").metrics
+    assert metrics["test_loss"].low == 0.0
+    assert metrics["test_accuracy"].high == 1.0
+    assert metrics["test_accuracy"].low < 0.98
+
+
+@pytest.mark.parametrize(("num", "start"), [(1, "1 seed a variant is"), (2, "2 seeds a variant")])
+def test_too_few_seeds_are_told_with_what_to_do_next(num, start):
+    (note,) = reported(trial_rows("wide", WIDE[:num]) + trial_rows("deep", DEEP[:num])).notes
+    assert note.startswith(start)
+    assert "`seeds: 3` or more in the suite" in note
+    assert "--set seeds=3" in note
+
+
+def test_more_seeds_are_no_advice_where_some_failed_or_are_still_to_come():
+    lost = trial_rows("wide", [0.1, 0.1, None], statuses=["ok", "ok", "failed"])
+    assert reported(lost + trial_rows("deep", DEEP)).notes == ()
+    begun = trial_rows("wide", WIDE[:1], is_selected=None) + trial_rows("deep", DEEP)
+    assert not any("seeds: 3" in note for note in reported(begun).notes)
 
 
 def test_a_training_of_a_variants_own_is_compared_with_the_others():

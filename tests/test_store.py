@@ -185,6 +185,8 @@ def test_a_broken_table_is_named_with_a_command_that_helps(merged, name):
     with pytest.raises(ResultError, match=rf"{name}\.parquet: not a readable") as caught:
         store.read_run(merged)
     (line,) = str(caught.value).splitlines()
+    assert ". Bring it back" in line
+    assert ".." not in line
     is_made_again = name in ("trials", "timings")
     assert line.endswith(f"depthbench run SUITE --run {'first' if is_made_again else 'NAME'}")
 

@@ -125,7 +125,8 @@ class CifarSet:
             contents = self._read(finding)
         except DataError as error:
             return self._status(finding, None, str(error))
-        return self._status(finding, contents, _remark(contents))
+        remark = _remark(contents)
+        return self._status(finding, contents, f"{self.name}: {remark}" if remark else "")
 
     def find(self, data_dir: Path | None) -> Finding:
         """Return where the files or an archive of them are, never downloading."""

@@ -99,7 +99,7 @@ def _read() -> tuple[Split, str]:
     if images.shape != (NUM_EXAMPLES, SIDE, SIDE):
         raise DataError(
             f"digits: scikit-learn has {images.shape} where {(NUM_EXAMPLES, SIDE, SIDE)} is "
-            "expected; install it again with: pip install --force-reinstall scikit-learn"
+            "expected; install it again with `pip install --force-reinstall scikit-learn`"
         )
     digest = digest_of_parts({"images": digest_of_array(images), "labels": digest_of_array(labels)})
     scaled = images[:, None].astype(np.float32) / np.float32(MAX_VALUE)  # (1797, 1, 8, 8)

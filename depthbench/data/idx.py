@@ -113,6 +113,7 @@ def _num_items(path: Path, header: bytes, item_shape: tuple[int, ...], max_items
     if not 1 <= num_items <= max_items:
         raise DataError(
             f"{path}: its header says {num_items:,} items where 1 to {max_items:,} are expected; "
+            "check that training and test files are not swapped; "
             "for data of your own use dataset: {name: npz, path: FILE}"
         )
     return num_items

@@ -110,7 +110,8 @@ class MnistSet:
             contents = self._read(finding)
         except DataError as error:
             return self._status(finding, None, str(error))
-        return self._status(finding, contents, _remark(contents))
+        remark = _remark(contents)
+        return self._status(finding, contents, f"{self.name}: {remark}" if remark else "")
 
     def _status(self, finding: Finding, contents: Contents | None, note: str) -> DatasetStatus:
         return DatasetStatus(
@@ -175,9 +176,12 @@ def _check_owner(path: Path, array: IdxArray, expected: tuple[str, str]) -> None
     """Refuse a file that is known to be another one."""
     owner = owner_of(array.sha256)
     if owner is not None and owner != expected:
+        name = owner[1] + (".gz" if path.suffix == ".gz" else "")
+        moves = [f"move it to a folder {_folder_name(owner[0])}"] if owner[0] != expected[0] else []
+        moves += [f"rename it to {name}"] if owner[1] != expected[1] else []
         raise DataError(
             f"{path}: holds {owner[1]} of {owner[0]}, not {expected[1]} of {expected[0]}; "
-            f"move it to a folder {_folder_name(owner[0])}"
+            f"{' and '.join(moves)}"
         )
 
 

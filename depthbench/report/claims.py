@@ -38,6 +38,7 @@ from depthbench.report.verdicts import (
     exit_code,
     open_judgement,
 )
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from depthbench.store import Run
@@ -121,9 +122,8 @@ def _judge_pairs(
     opened = replace(opened, num_pairs=len(pairs), num_strata=len(strata))
     estimate = stratified_mean(list(strata.values()), claim.confidence)
     notes = side_notes(of, against, len(pairs)) + off_budget_notes(of, against, pairs)
-    closed = close_judgement(
-        opened, bounds, back(estimate, bounds), _few_seeds(claim, strata) + notes
-    )
+    few = _few_seeds(claim, strata, opened.num_missing)
+    closed = close_judgement(opened, bounds, back(estimate, bounds), few + notes)
     if of.missing["diverged"] + against.missing["diverged"] == 0:
         return closed
     why = "seeds diverged, and the survivors alone decide nothing"
@@ -137,7 +137,10 @@ def _stratum(key: Key, paired_by: Sequence[str]) -> Key:
     return tuple(value for name, value in zip(paired_by, key, strict=True) if name != "seed")
 
 
-def _few_seeds(claim: ClaimSettings, strata: Mapping[Key, Sequence[float]]) -> list[str]:
+def _few_seeds(
+    claim: ClaimSettings, strata: Mapping[Key, Sequence[float]], num_missing: int
+) -> list[str]:
+    """Return that a stratum has too few values for an interval, and what would give it more."""
     fewest = min(strata, key=lambda key: len(strata[key]))
     num = len(strata[fewest])
     if num >= MIN_SEEDS:
@@ -146,4 +149,7 @@ def _few_seeds(claim: ClaimSettings, strata: Mapping[Key, Sequence[float]]) -> l
     names = [name for name in claim.paired_by if name != "seed"] if unit == "seed" else []
     at = ", ".join(f"{n} {as_text(v)}" for n, v in zip(names, fewest, strict=False))
     place = f" at {at}" if at else ""
-    return [f"{num} {unit}{'' if num == 1 else 's'}{place}; an interval needs {MIN_SEEDS}"]
+    # Where trials are missing, the notes say how they ended: the suite may well have the seeds.
+    is_short = unit == "seed" and not num_missing
+    advice = f" (`seeds: {MIN_SEEDS}` or more in the suite)" if is_short else ""
+    return [f"{counted(num, unit)}{place}; an interval needs {MIN_SEEDS}{advice}"]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, Any
 
-from depthbench.report.groups import OPTION_COLUMNS, Key, distinguishing, key_of, settings_text
+from depthbench.report.groups import OPTION_COLUMNS
 from depthbench.report.processes import process_medians
-from depthbench.report.rows import Row, records
+from depthbench.report.rows import Key, Row, distinguishing, key_of, records, settings_text
 from depthbench.report.statistics import Estimate, combined_means
 from depthbench.report.values import DepthCost, DepthTax, LayerCost, WidthLaw
 
@@ -30,7 +30,7 @@ NUM_RESAMPLES = 1_999
 _CELL = ("dataset", "task", "phase", "batch_size", "precision", "mode", "num_threads", "cache")
 _CELL_KEYS = (*_CELL, "device", "optimizer")
 _STEP = ("momentum", "nesterov", "clip_norm", "label_smoothing")
-_SHAPES = ("dataset_file", "context")
+_SHAPES = ("dataset_file", "vocabulary", "context", "num_classes")
 # What must be equal but for depth; of another width, the sizes that follow the width may differ.
 _SAME = (*_CELL_KEYS, *OPTION_COLUMNS, *_STEP, *_SHAPES)
 _SAME_SHAPE = (*(name for name in _SAME if name not in ("hidden", "heads")), "expansion")

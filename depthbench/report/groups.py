@@ -8,18 +8,26 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from depthbench.errors import ResultError
 from depthbench.grammar import ModelOptions, TrainSettings
 from depthbench.record import FAILURES, METRICS, SPLITS
-from depthbench.report.rows import Row, as_text, records
+from depthbench.report.rows import (
+    Key,
+    Row,
+    as_text,
+    distinguishing,
+    key_of,
+    records,
+    settings_text,
+)
 from depthbench.report.values import Budget
 from depthbench.selection import Outcome, badness
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Key = tuple[Any, ...]
-
 METRIC_COLUMNS = tuple(f"{split}_{metric}" for metric in METRICS for split in SPLITS)
+SHAPE_COLUMNS = ("input_shape", "output_shape")
 SIZE_COLUMNS = ("total_params", "trainable_params", "body_params", "forward_flops")
 # What may tell apart two variants of one family, depth and width; expansion and bottleneck are
 # resolved to `hidden`, and `execution` changes speed alone.
@@ -29,17 +37,39 @@ OPTION_COLUMNS = (
     "base",
 )
 TRAIN_COLUMNS = tuple(name for name in TrainSettings.model_fields if name != "lr")
-DATA_COLUMNS = ("dataset", "dataset_file", "train_examples", "validation_examples", "task")
+# What a suite says of its data besides how many examples there are.
+_DATA_SETTINGS = (
+    "dataset",
+    "dataset_file",
+    "vocabulary",
+    "context",
+    "document_mask",
+    "num_classes",
+)
+_EXAMPLE_COUNTS = ("train_examples", "validation_examples")
+# Trials that differ in one of these learn something else: they are never compared, nor averaged.
+DATA_COLUMNS = (*_DATA_SETTINGS, *_EXAMPLE_COUNTS, "task", "noise")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The trials of one variant under one data set, task and training, at one learning rate."""
+    """The trials of one variant under one data set, task and training, at one learning rate.
+
+    Raises:
+        ResultError: two trials have one seed, so that one would stand for both.
+    """
 
     settings: Row
     trials: tuple[Row, ...]
     num_lrs: int
     is_provisional: bool
+
+    def __post_init__(self) -> None:
+        known: dict[int, Row] = {}
+        for trial in self.trials:
+            if trial["seed"] in known:
+                raise _two_of_one_seed(known[trial["seed"]], trial)
+            known[trial["seed"]] = trial
 
     def key(self, columns: Sequence[str]) -> Key:
         """Return the values of these settings, hashable."""
@@ -70,6 +100,15 @@ class Entry:
         return None
 
 
+def _two_of_one_seed(first: Row, second: Row) -> ResultError:
+    network = f"{first['family']} (L {first['depth']}, d {first['width']})"
+    return ResultError(
+        f"trials.parquet: trials {first['trial_id']} and {second['trial_id']} of {network} have "
+        f"the same settings and seed {first['seed']}, so they cannot both count. Remove one of "
+        "them, or make the run again under another name: depthbench run SUITE --run NAME"
+    )
+
+
 @dataclass(frozen=True)
 class Gathering:
     """Entries that are compared with one another, and what tells them from other ones."""
@@ -85,7 +124,8 @@ def entries_of(trials: DataFrame) -> list[Entry]:
     """Return the entries of a table of trials, in the table's order."""
     columns = ["trial_id", "variant_id", "status", "error", "family", "depth", "width", "seed"]
     columns += ["lr", "is_selected", "budgets"]
-    columns += [*OPTION_COLUMNS, *DATA_COLUMNS, *TRAIN_COLUMNS, *SIZE_COLUMNS, *METRIC_COLUMNS]
+    columns += [*OPTION_COLUMNS, *DATA_COLUMNS, *SHAPE_COLUMNS, *TRAIN_COLUMNS]
+    columns += [*SIZE_COLUMNS, *METRIC_COLUMNS]
     rows = records(trials, columns)
     _fill_example_counts(rows)
     by_key: dict[Key, list[Row]] = defaultdict(list)
@@ -97,13 +137,13 @@ def entries_of(trials: DataFrame) -> list[Entry]:
 def _fill_example_counts(rows: Iterable[Row]) -> None:
     """Give trials that failed before their data was read the counts of the others of that set."""
     rows = list(rows)
-    for name in ("train_examples", "validation_examples"):
-        found: dict[Any, set[int]] = defaultdict(set)
+    for name in _EXAMPLE_COUNTS:
+        found: dict[Key, set[int]] = defaultdict(set)
         for row in rows:
             if row[name] is not None:
-                found[row["dataset"], row["dataset_file"]].add(row[name])
+                found[key_of(row, _DATA_SETTINGS)].add(row[name])
         for row in rows:
-            known = found[row["dataset"], row["dataset_file"]]
+            known = found[key_of(row, _DATA_SETTINGS)]
             if row[name] is None and len(known) == 1:
                 row[name] = next(iter(known))
 
@@ -113,9 +153,11 @@ def _entry(rows: Sequence[Row]) -> Entry:
     for row in rows:
         by_lr[row["lr"]].append(row)
     selected = [row for row in rows if row["is_selected"]]
-    chosen = selected or by_lr[min(by_lr, key=lambda lr: (*_badness(by_lr[lr]), lr))]
-    is_provisional = not selected and len(by_lr) > 1
-    return Entry(chosen[0], tuple(chosen), len(by_lr), is_provisional)
+    if len({row["lr"] for row in selected}) == 1:
+        return Entry(selected[0], tuple(selected), len(by_lr), is_provisional=False)
+    # None is selected yet, or two are, while a resumed run changes its choice.
+    chosen = by_lr[min(by_lr, key=lambda lr: (*_badness(by_lr[lr]), lr))]
+    return Entry(chosen[0], tuple(chosen), len(by_lr), is_provisional=len(by_lr) > 1)
 
 
 def _badness(rows: Sequence[Row]) -> tuple[bool, int, int, float]:
@@ -130,17 +172,18 @@ def gather(entries: Sequence[Entry]) -> list[Gathering]:
     data_names = _data_names(list(by_data))
     found = []
     for key, members in by_data.items():
-        for training, trained in _by_training(members).items():
+        task = members[0].settings["task"]
+        for training, trained in _by_training(members):
             for budget in _budgets(trained):
                 group = tuple(e for e in trained if budget is None or e.share(budget))
-                found.append(Gathering(budget, data_names[key], key[-1], training, group))
+                found.append(Gathering(budget, data_names[key], task, training, group))
     return found
 
 
 def _data_names(keys: Sequence[Key]) -> dict[Key, str]:
     """Return a name for each data set: with its sizes only where those tell two apart."""
     rows = [dict(zip(DATA_COLUMNS, key, strict=True)) for key in keys]
-    shown = distinguishing(rows, ("dataset", *DATA_COLUMNS[1:]), always=("dataset",))
+    shown = distinguishing(rows, DATA_COLUMNS, always=("dataset",))
     names = {}
     for key, row in zip(keys, rows, strict=True):
         parts = [settings_text(row, (name,)) for name in shown if name != "dataset"]
@@ -149,19 +192,41 @@ def _data_names(keys: Sequence[Key]) -> dict[Key, str]:
     return names
 
 
-def _by_training(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return entries by their training, if a variant has several: then trainings are an axis.
+def _by_training(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
+    """Return entries by the axes of their training, and what names each group.
 
-    Where each variant has one training, it belongs to the variant, and all are compared.
+    An axis is a setting that varies within a variant. What differs between variants alone belongs
+    to the variant: one whose own value is no point of an axis is compared at each point.
     """
-    variants = [entry.settings["variant_id"] for entry in entries]
-    if len(set(variants)) == len(variants):
-        return {"": list(entries)}
-    shown = distinguishing([entry.settings for entry in entries], TRAIN_COLUMNS)
-    found: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        found[settings_text(entry.settings, shown)].append(entry)
+    axes = _training_axes(entries)
+    points = [_point(entry, axes) for entry in entries]
+    found = []
+    for place in dict.fromkeys(points):
+        if any(place < other for other in points):
+            continue
+        settings = dict(place)
+        name = settings_text(settings, [column for column in axes if column in settings])
+        members = [e for e, point in zip(entries, points, strict=True) if point <= place]
+        found.append((name, members))
     return found
+
+
+def _training_axes(entries: Sequence[Entry]) -> dict[str, set[Any]]:
+    """Return the fewest settings that tell each variant's trainings apart, with their values."""
+    by_variant: dict[str, list[Row]] = defaultdict(list)
+    for entry in entries:
+        by_variant[entry.settings["variant_id"]].append(entry.settings)
+    found: dict[str, set[Any]] = defaultdict(set)
+    for rows in by_variant.values():
+        for name in distinguishing(rows, TRAIN_COLUMNS):
+            found[name].update(key_of(row, (name,))[0] for row in rows)
+    return {name: found[name] for name in TRAIN_COLUMNS if name in found}
+
+
+def _point(entry: Entry, axes: Mapping[str, set[Any]]) -> frozenset[tuple[str, Any]]:
+    """Return where an entry stands on the axes of training, without those it is no point of."""
+    values = zip(axes, entry.key(tuple(axes)), strict=True)
+    return frozenset((name, value) for name, value in values if value in axes[name])
 
 
 def _budgets(entries: Sequence[Entry]) -> list[Budget | None]:
@@ -183,7 +248,8 @@ def names_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     rows = [entry.settings for entry in entries]
     base = ("family", "depth", "width")
     options = [name for name in OPTION_COLUMNS if not _follows(rows, name, base)]
-    shown = distinguishing(rows, (*options, *TRAIN_COLUMNS), always=base)[len(base) :]
+    shown = distinguishing(rows, options, always=base)[len(base) :]
+    shown += distinguishing(rows, TRAIN_COLUMNS)  # even where names differ: it may be why one wins
     families = [row["family"] for row in rows]
     names = []
     for row in rows:
@@ -200,30 +266,3 @@ def _follows(rows: Sequence[Row], name: str, base: Sequence[str]) -> bool:
     for row in rows:
         found[key_of(row, base)].add(as_text(row[name]))
     return all(len(values) == 1 for values in found.values())
-
-
-def distinguishing(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], always: Sequence[str] = ()
-) -> list[str]:
-    """Return columns that together tell rows apart as well as all of them do, few of them."""
-    wanted = len({key_of(row, (*always, *columns)) for row in rows})
-    shown = list(always)
-    for name in columns:
-        num_told = len({key_of(row, shown) for row in rows})
-        if num_told == wanted:
-            break
-        if name not in shown and len({key_of(row, (*shown, name)) for row in rows}) > num_told:
-            shown.append(name)
-    return shown
-
-
-def settings_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """Return settings in words, null ones left out: optimizer sgd, epochs 5."""
-    given = [name for name in columns if row[name] is not None]
-    return ", ".join(f"{name.replace('_', ' ')} {as_text(row[name])}" for name in given)
-
-
-def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> Key:
-    """Return the values of these columns, lists as tuples."""
-    values = (row[name] for name in columns)
-    return tuple(tuple(v) if isinstance(v, list) else v for v in values)

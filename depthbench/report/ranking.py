@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from depthbench.record import METRICS
+from depthbench.record import METRIC_BOUNDS, METRICS
 from depthbench.report.answer import answer_of, notes_of
 from depthbench.report.answer_times import times_text
 from depthbench.report.groups import METRIC_COLUMNS, SIZE_COLUMNS, Entry, Gathering, names_of
@@ -99,7 +99,7 @@ def _compare(entry: Entry, best: Entry, metric: str, confidence: float) -> Compa
 def _row(entry: Entry, metric: str | None, facts: dict[str, Any]) -> VariantRow:
     settings = entry.settings
     metrics = {
-        name: mean_interval([values[seed] for seed in sorted(values)])
+        name: mean_interval([values[seed] for seed in sorted(values)], bounds=_bounds_of(name))
         for name in METRIC_COLUMNS
         if (values := entry.values(name))
     }
@@ -114,6 +114,10 @@ def _row(entry: Entry, metric: str | None, facts: dict[str, Any]) -> VariantRow:
         metrics=metrics,
         **facts,
     )
+
+
+def _bounds_of(metric: str) -> tuple[float | None, float | None]:
+    return METRIC_BOUNDS[metric.partition("_")[2]]
 
 
 def _worded(

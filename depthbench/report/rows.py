@@ -1,4 +1,4 @@
-"""Rows of result tables as plain Python values, and the filters that choose among them."""
+"""Rows of result tables as plain values: filters that choose among them, what tells them apart."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Row = dict[str, Any]
+Key = tuple[Any, ...]
 
 
 def records(table: DataFrame, columns: Iterable[str]) -> list[Row]:
@@ -63,6 +64,33 @@ def as_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(as_text(item) for item in value) + "]"
     return "none" if value is None else str(value)
+
+
+def distinguishing(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], always: Sequence[str] = ()
+) -> list[str]:
+    """Return columns that together tell rows apart as well as all of them do, few of them."""
+    wanted = len({key_of(row, (*always, *columns)) for row in rows})
+    shown = list(always)
+    for name in columns:
+        num_told = len({key_of(row, shown) for row in rows})
+        if num_told == wanted:
+            break
+        if name not in shown and len({key_of(row, (*shown, name)) for row in rows}) > num_told:
+            shown.append(name)
+    return shown
+
+
+def settings_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """Return settings in words, null ones left out: optimizer sgd, epochs 5."""
+    given = [name for name in columns if row[name] is not None]
+    return ", ".join(f"{name.replace('_', ' ')} {as_text(row[name])}" for name in given)
+
+
+def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> Key:
+    """Return the values of these columns, lists as tuples."""
+    values = (row[name] for name in columns)
+    return tuple(tuple(v) if isinstance(v, list) else v for v in values)
 
 
 def describe(conditions: Mapping[str, Any]) -> str:

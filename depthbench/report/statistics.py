@@ -7,7 +7,7 @@ same results give the same report.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 from typing import Any
 
@@ -29,9 +29,28 @@ class Estimate:
     num: int
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """Return the mean over seeds with its bootstrap interval, widened as `stratified_mean` says."""
-    return stratified_mean([values], confidence)
+def mean_interval(
+    values: Sequence[float],
+    confidence: float = CONFIDENCE,
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Estimate:
+    """Return the mean over seeds with its bootstrap interval, widened as `stratified_mean` says.
+
+    Widening knows nothing of what values can be: of accuracies near 1 it may reach beyond. Ends are
+    cut at the bounds, which changes no coverage, since the mean itself lies within them.
+
+    Args:
+        values: one a seed.
+        confidence: of the interval.
+        bounds: the lowest and the highest that a value can be; None: no bound.
+    """
+    found = stratified_mean([values], confidence)
+    if found.low is None or found.high is None:
+        return found
+    lowest, highest = bounds
+    low = found.low if lowest is None else max(found.low, min(lowest, found.value))
+    high = found.high if highest is None else min(found.high, max(highest, found.value))
+    return replace(found, low=low, high=high)
 
 
 def stratified_mean(

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
 from depthbench.report.depth_tax import depth_tax
-from depthbench.report.groups import Entry, distinguishing, entries_of, gather, settings_text
+from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.ranking import rank
-from depthbench.report.rows import Row, records
+from depthbench.report.rows import Row, distinguishing, records, settings_text
+from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.values import Problem, RunReport, Summary, Timing
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from depthbench.store import Run
 
 _CELL_COLUMNS = ("precision", "mode", "num_threads", "cache")
+# What the work of a cell follows from besides its variant; each noise has cells of its own.
+_WORK_COLUMNS = (*SHAPE_COLUMNS, "noise")
 # The training settings that change the work of a step.
 _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
@@ -79,6 +83,7 @@ def _report(run: Run) -> RunReport:
     num_finished = sum(num for status, num in statuses.items() if status)
     num_trials = max(int(facts.get("num_trials") or 0), len(run.trials))
     status = str(facts.get("status") or "unknown")
+    gatherings = gather(entries_of(run.trials))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
         run=str(facts.get("run") or run.folder.name),
@@ -90,10 +95,10 @@ def _report(run: Run) -> RunReport:
         device=_device(run),
         num_trials=num_trials,
         num_finished=num_finished,
-        groups=tuple(rank(group, timings_of) for group in gather(entries_of(run.trials))),
+        groups=tuple(rank(group, timings_of) for group in gatherings),
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
         problems=tuple(_problems(run)),
-        notes=tuple(_notes(run, status, num_finished, num_trials)),
+        notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=depth_tax(run),
     )
 
@@ -127,6 +132,26 @@ def _notes(run: Run, status: str, num_finished: int, num_trials: int) -> list[st
     return notes
 
 
+def _seed_notes(gatherings: Sequence[Gathering]) -> list[str]:
+    """Return what to do where variants that are compared have all their seeds, but too few."""
+    fewest = min(
+        (
+            len(entry.trials)
+            for gathering in gatherings
+            for entry in gathering.entries
+            if len(gathering.entries) > 1 and entry.settings["is_selected"]
+        ),
+        default=MIN_SEEDS,
+    )
+    if fewest >= MIN_SEEDS:
+        return []
+    return [
+        f"{counted(fewest, 'seed')} a variant {'is' if fewest == 1 else 'are'} too few for a "
+        f"verdict; next: `seeds: {MIN_SEEDS}` or more in the suite, and run it again "
+        f"(depthbench run SUITE --set seeds={MIN_SEEDS})."
+    ]
+
+
 def _problems(run: Run) -> list[Problem]:
     """Return what did not end well, alike ones counted together, with an example's reason."""
     found: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -153,7 +178,7 @@ def _reason(row: Row) -> str:
 def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     """Return a function from an entry to its timed cells, in the table's order of settings."""
     cells = records(run.timings, column_names("timings"))
-    names = ("trial_id", "dataset_file", *_STEP_COLUMNS)
+    names = ("trial_id", *_WORK_COLUMNS, *_STEP_COLUMNS)
     trials = {trial["trial_id"]: trial for trial in records(run.trials, names)}
     shown = distinguishing(cells, _CELL_COLUMNS)
     by_variant: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -174,9 +199,8 @@ def _is_of(cell: Row, trial: Row | None, settings: Row) -> bool:
     """Say whether a cell's time is that of an entry: only a step depends on the optimizer."""
     if trial is None:
         return cell["optimizer"] in (None, settings["optimizer"])
-    if cell["phase"] != "train_step":
-        return True
-    return all(trial[name] == settings[name] for name in _STEP_COLUMNS)
+    wanted = (*_WORK_COLUMNS, *(_STEP_COLUMNS if cell["phase"] == "train_step" else ()))
+    return all(trial[name] == settings[name] for name in wanted)
 
 
 def _timing(cell: Row, shown: Sequence[str]) -> Timing:
