@@ -1,6 +1,6 @@
 """How often the gate cries wolf, and what it misses: A/A runs and planted slowdowns.
 
-    python benchmarks/timing_trust.py [--runs 12] [--slowed 4] [--out FOLDER]
+    python benchmarks/timing_trust.py [--runs 12] [--slowed 3] [--out FOLDER]
 
 The 48 cells of timing_cells.yaml are timed in so many runs of the same code, each with the whole
 protocol; then in a few runs in which every call is followed by a busy-wait of 10% of its time; then
@@ -227,7 +227,7 @@ def main() -> None:
     """Time what is missing, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=12)
-    parser.add_argument("--slowed", type=int, default=4)
+    parser.add_argument("--slowed", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/timing-trust"))
     options = parser.parse_args()
     suite = load_suite(SUITE)
