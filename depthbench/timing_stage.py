@@ -118,6 +118,7 @@ def time_cells(  # noqa: PLR0913 - the last two have defaults
             end,
             references=references,
             eager=eager,
+            num_processes=NUM_PROCESSES,
         )
         session.run([item.cell for item in planned])
 
