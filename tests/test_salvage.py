@@ -105,7 +105,7 @@ def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
 
 def test_what_is_wrong_in_the_backbone_is_said_there_and_once():
     assert mistakes(("backbone: mlp", "backbone: {name: mlp, kernel: 4}")) == [
-        "s.yaml:3:32: backbone: kernel: 4 does not apply to family deep with backbone mlp: only "
+        "s.yaml:3:31: backbone: kernel: 4 does not apply to family deep with backbone mlp: only "
         "the built-in conv module has a convolution kernel to choose; options here: activation, "
         "bias, bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, "
         "residual_scale"
@@ -123,7 +123,7 @@ def test_a_claim_of_rows_against_themselves_is_refused():
     claim = "{id: a, metric: val_loss, of: {family: deep}, against: {family: deep}"
     claims = f"claims: [{claim}, expect: {{ratio_at_most: 1}}}}]\n"
     assert mistakes(("train: {epochs: 1}\n", "train: {epochs: 1}\n" + claims)) == [
-        "s.yaml:8:59: claims[0]: of and against are the same rows"
+        "s.yaml:8:65: claims[0]: of and against are the same rows"
     ]
 
 
