@@ -9,6 +9,7 @@ import pytest
 from depthbench.grammar import TaskSettings, TrainSettings
 from depthbench.record import column_names
 from depthbench.spec import Problem, Variant
+from depthbench.timing.canary import canary_columns, canary_flags
 from depthbench.timing.cells import Cell
 from depthbench.timing.measured import Ended, Ready, Sample
 from depthbench.timing.session import Session
@@ -248,3 +249,12 @@ def test_compiling_pays_after_as_many_calls_as_its_seconds_over_the_gain():
     assert rows["a"]["compile_seconds"] is None
     slower = Machine({"a": 0.010, "b": 0.020})
     assert timed(slower, cells, eager={"b": "a"})["b"]["break_even_calls"] is None
+
+
+def test_the_canary_is_flagged_when_the_machine_moves_not_when_rounds_are_disturbed():
+    quiet = [1.0, 1.02, 0.99, 1.01] * 10
+    assert canary_flags(quiet) == []
+    assert canary_flags([s * (3 if i % 7 == 0 else 1) for i, s in enumerate(quiet)]) == []
+    assert canary_flags(quiet[:20] + [1.15 * s for s in quiet[:20]]) == ["canary_moved"]
+    assert canary_flags([1.0, 5.0]) == []  # too few to say
+    assert canary_columns(quiet)["canary_median_seconds"] == pytest.approx(1.0, rel=0.02)

@@ -11,8 +11,9 @@ import torch
 
 # Some hundred microseconds on one CPU core, and enough to keep a GPU busy past its launch.
 _SIZE = {"cpu": 256, "cuda": 4096}
-# A canary whose 90% range is wider than this fraction of its median says the machine moved.
+# Medians of the canary over quarters of a session that lie further apart say that the machine moved.
 DRIFT_FRACTION = 0.10
+_NUM_QUARTERS = 4
 
 
 def canary_call(device: torch.device) -> Callable[[], object]:
@@ -32,7 +33,14 @@ def canary_columns(seconds: Sequence[float]) -> dict[str, Any]:
     return {"canary_median_seconds": median, "canary_spread_fraction": spread}
 
 
-def canary_flags(columns: dict[str, Any]) -> list[str]:
-    """Return the flag that the canary moved, if it did."""
-    spread = columns["canary_spread_fraction"]
-    return ["canary_moved"] if spread is not None and spread > DRIFT_FRACTION else []
+def canary_flags(seconds: Sequence[float]) -> list[str]:
+    """Return the flag that the machine moved: not that single rounds were disturbed.
+
+    What disturbs rounds now and then is in the samples and in their intervals; a machine that is
+    slower for a part of a session is slower for all cells of those rounds.
+    """
+    if len(seconds) < 2 * _NUM_QUARTERS:
+        return []
+    medians = [float(np.median(part)) for part in np.array_split(seconds, _NUM_QUARTERS)]
+    is_moved = max(medians) > (1 + DRIFT_FRACTION) * min(medians)
+    return ["canary_moved"] if is_moved else []

@@ -181,7 +181,7 @@ class Session:
             columns["error"] = f"memory and energy are not known: {death}"
             del self.open[cell_id]
             self._replace(state.processes[-1], state.cell)
-        columns["flags"] = [*columns["flags"], *canary_flags(canary)]
+        columns["flags"] = [*columns["flags"], *canary_flags(self.canaries)]
         self.open.pop(cell_id, None)
         self.ended[cell_id] = state
         self._drop(cell_id)

@@ -14,6 +14,8 @@ from depthbench.report.statistics import median_interval
 
 MIN_SAMPLES = 8
 CONFIDENCE = 0.95
+# Noise that has stopped changing still averages out: before so much of its time a cell goes on.
+STABLE_BUDGET_FRACTION = 0.5
 
 _NOISE_WINDOW = 512
 _NOISE_MIN_ENTRIES = 64
@@ -80,7 +82,8 @@ class StopRule:
         )
         if is_enough and self._is_precise():
             return "precision"
-        if is_enough and self._is_stable():
+        is_late = elapsed_seconds >= STABLE_BUDGET_FRACTION * self._limits.time_budget_seconds
+        if is_enough and is_late and self._is_stable():
             return "stable"
         if elapsed_seconds >= self._limits.time_budget_seconds:
             return "time_budget"
