@@ -11,7 +11,7 @@ import torch
 
 # Some hundred microseconds on one CPU core, and enough to keep a GPU busy past its launch.
 _SIZE = {"cpu": 256, "cuda": 4096}
-# Medians of the canary over quarters of a session that lie further apart say that the machine moved.
+# Medians of the canary over quarters of a session further apart than this say the machine moved.
 DRIFT_FRACTION = 0.10
 _NUM_QUARTERS = 4
 
