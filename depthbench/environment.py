@@ -184,6 +184,14 @@ def _check_torch() -> Check:
     return Check("PyTorch", True, torch.__version__)
 
 
+def device_name(device: str) -> str:
+    """Return what rows call a device: cpu, or the name of the GPU as PyTorch reports it."""
+    import torch
+
+    found = torch.device(device)
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
+
+
 def _check_device(device: str) -> Check:
     try:
         import torch
@@ -192,7 +200,7 @@ def _check_device(device: str) -> Check:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.ones(2, device=device).sum().item()
         is_gpu = torch.device(device).type == "cuda"
-        found = f"{device}: {torch.cuda.get_device_name(device)}" if is_gpu else device
+        found = f"{device}: {device_name(device)}" if is_gpu else device
     except (ImportError, OSError, RuntimeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Check("device", False, f"{device}: {reason}", "run with --device cpu")

@@ -26,6 +26,10 @@ class SuiteError(DepthbenchError):
         self.remainder = remainder
 
 
+class BlockError(SuiteError):
+    """Report a user's own block that cannot be imported, built, or laid out."""
+
+
 class MatchError(SuiteError):
     """Report a budget that no integer width meets; names the two nearest widths."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from depthbench.data import problem_of
 from depthbench.document import Location
-from depthbench.errors import DepthbenchError, SuiteError
+from depthbench.errors import BlockError, DepthbenchError, SuiteError
 from depthbench.grammar import (
     BackboneSettings,
     BudgetSettings,
@@ -108,7 +108,7 @@ def _check_same_data(known: Trial | None, again: Trial) -> None:
 
 
 def _place(entry: VariantEntry, error: DepthbenchError) -> Location:
-    if str(error).startswith("backbone import") and not entry.backbones:
+    if isinstance(error, BlockError) and not entry.backbones:
         return ("backbone", "import")  # the block's own, whatever variant met it first
     return (*entry.path, "width") if entry.settings.width == "match" else entry.path
 

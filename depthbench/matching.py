@@ -13,7 +13,7 @@ from functools import cache, lru_cache, partial
 from math import ceil, sqrt
 from typing import Protocol
 
-from depthbench.errors import MatchError, SuiteError
+from depthbench.errors import BlockError, MatchError
 from depthbench.grammar import MAX_WIDTH, BackboneSettings, VariantSettings
 from depthbench.models.count import count
 from depthbench.spec import Problem
@@ -104,14 +104,14 @@ def _widths_of_block(
     """Return the widths around the target that a user's block can have.
 
     Raises:
-        SuiteError: why the block refused a width, where no multiple helps.
+        BlockError: why the block refused a width, where no multiple helps.
     """
-    refusals: list[SuiteError] = []
+    refusals: list[BlockError] = []
     for step in _BLOCK_STEPS:
         whole = partial(_multiple, step)
         try:
             return _nearest_widths(size, whole, settings, backbone, target)
-        except SuiteError as error:
+        except BlockError as error:
             refusals.append(error)
     raise refusals[0]
 

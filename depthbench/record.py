@@ -309,7 +309,7 @@ TIMING_COLUMNS: tuple[Column, ...] = (
     ),
     Column("sm_clock_hertz", "float64", "Hz", "median clock of the GPU while sampling"),
     Column("temperature_celsius", "float64", "degrees C", "highest temperature of the GPU"),
-    Column("started_at", "string", "", "when the cell was begun, ISO 8601, UTC"),
+    Column("started_at", "string", "", "when the timing of the run's cells began, ISO 8601, UTC"),
     Column("plan_index", "int64", "", "the cell's place in the suite's plan, from 0"),
 )
 

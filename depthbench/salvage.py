@@ -87,11 +87,13 @@ class _Mender:
     def kept(self) -> list[int]:
         """Return the indices of the elements still in use; none where this is no list."""
         value = self.root[self.name]
-        return [i for i in range(len(value)) if i not in self.lost] if _is_list(value) else []
+        return (
+            [i for i in range(len(value)) if i not in self.lost] if isinstance(value, list) else []
+        )
 
     def value_of(self, kept: list[int]) -> Any:
         value = self.root[self.name]
-        return [value[i] for i in kept] if _is_list(value) else value
+        return [value[i] for i in kept] if isinstance(value, list) else value
 
     def with_gaps(self, found: Any, kept: list[int]) -> Any:
         """Return the elements in their places, None where one was given up."""
@@ -106,7 +108,7 @@ class _Mender:
         if kept and location and isinstance(location[0], int):
             location = (kept[location[0]], *location[1:])
         path = written(self.root, (self.name, *location))
-        element = path[:2] if _is_list(self.root[self.name]) else path[:1]
+        element = path[:2] if isinstance(self.root[self.name], list) else path[:1]
         if error["type"] == "extra_forbidden":
             self.rename(path, element)
         elif error["type"] == "missing" and isinstance(error["loc"][-1], str):
@@ -165,7 +167,3 @@ class _Mender:
             except (KeyError, IndexError, TypeError):
                 return None
         return value
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)

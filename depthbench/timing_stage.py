@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from depthbench.environment import device_name
 from depthbench.grammar import TimingSettings
 from depthbench.progress import Progress
 from depthbench.record import FAILURES
@@ -21,7 +22,7 @@ from depthbench.timing.cells import Cell, cells_of
 from depthbench.timing.session import NUM_PROCESSES, Session
 from depthbench.timing.stopping import Limits
 from depthbench.timing.worker import RemoteBench
-from depthbench.trial import device_name, execution_key
+from depthbench.trial import execution_key
 
 Row = dict[str, Any]
 Start = Callable[[int], Sequence[Bench]]

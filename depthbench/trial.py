@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from depthbench.data import load
+from depthbench.environment import device_name
 from depthbench.errors import DataError
 from depthbench.folder import write_atomically
 from depthbench.grammar import DatasetSettings, TaskSettings
@@ -26,7 +26,7 @@ from depthbench.training import (
     OnProgress,
     PreparedData,
     evaluate,
-    is_out_of_memory,
+    failure_columns,
     train,
     unheard,
 )
@@ -171,12 +171,6 @@ def prepared(
     return learned, learned.prepare(load(settings, data_dir), torch.device(device))
 
 
-def device_name(device: str) -> str:
-    """Return what a row calls a device: cpu, or the name of the GPU."""
-    found = torch.device(device)
-    return torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
-
-
 def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
     execution = context.executions.get(execution_key(trial))
     if execution is not None:
@@ -215,14 +209,7 @@ def _caught(work: Callable[[], Row]) -> Row:
     except DataError:
         raise  # no trial can run without its data: the user must know before the next one
     except Exception as error:  # noqa: BLE001 - a failed trial is a row, never a lost run
-        status = "oom" if is_out_of_memory(error) else "failed"
-        return {"status": status, "error": _reason(error)}
-
-
-def _reason(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"[:2000]
+        return dict(failure_columns(error))
 
 
 def _save_weights(model: torch.nn.Module, path: Path) -> None:

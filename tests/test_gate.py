@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from depthbench.report.floors import false_positives, floors_of, noise_floors
 from depthbench.report.gate import ALPHA, MARGIN, compare_cells, compare_timings
 from depthbench.report.moderated import _moderated, spreads
 from depthbench.report.processes import CellTimes, process_medians
+from depthbench.timing.session import NUM_PROCESSES
 from tests.fixtures_results import timing_row
 
 NUM_CELLS = 48
@@ -243,3 +246,10 @@ def test_the_rate_of_false_calls_is_over_all_pairs_with_floors_from_the_other_ru
     assert rate.low == pytest.approx(0.118, abs=0.001)  # Clopper and Pearson 1934
     assert rate.high == pytest.approx(0.616, abs=0.001)
     assert false_positives(runs[:4]) is None
+
+
+def test_the_page_on_timing_has_the_numbers_of_the_gate():
+    page = (Path(__file__).parents[1] / "docs" / "timing.md").read_text(encoding="utf-8")
+    assert f"q is below {ALPHA:g}, and the change is above {MARGIN:.0%}" in page
+    assert f"{ALPHA:g} is shared by worse and better" in page
+    assert f"at least {NUM_PROCESSES} processes" in page

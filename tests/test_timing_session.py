@@ -200,6 +200,13 @@ def test_cells_that_do_not_fit_together_are_measured_in_groups():
     assert machine.num_started == 9
 
 
+def test_cells_of_two_groups_are_not_paired_since_their_rounds_were_at_other_times():
+    machine = Machine(dict.fromkeys("abcd", 0.01), full_at=3)
+    rows = timed(machine, references=dict.fromkeys("abcd", "a"))
+    assert rows["b"]["ratio_to_reference"] == pytest.approx(1.0)
+    assert {rows[name]["ratio_to_reference"] for name in "cd"} == {None}
+
+
 def test_a_cell_out_of_memory_gets_a_group_of_its_own_before_it_is_given_up():
     machine = Machine(same(), endings={"b": Ended("oom", "no room")})
     rows = timed(machine)

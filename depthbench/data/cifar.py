@@ -32,6 +32,7 @@ from depthbench.data.cifar_files import (
 from depthbench.data.cifar_forms import CIFAR10_FORMS, CIFAR100_FORMS, NUM_TEST, NUM_TRAIN, Form
 from depthbench.data.download import fetch
 from depthbench.data.locate import Finding, listing
+from depthbench.data.survey import survey
 from depthbench.data.tarballs import read_members
 from depthbench.errors import DataError
 from depthbench.grammar import DatasetSettings
@@ -53,6 +54,11 @@ class Contents:
     def is_complete(self) -> bool:
         """Say whether no official example is missing."""
         return (len(self.pool), len(self.test)) == (NUM_TRAIN, NUM_TEST)
+
+    @property
+    def num_examples(self) -> tuple[int, int]:
+        """Return how many examples there are for training and validation, and for testing."""
+        return len(self.pool), len(self.test)
 
     def counts(self) -> str:
         """Return how many examples there are, of how many."""
@@ -119,34 +125,13 @@ class CifarSet:
     def survey(self, data_dir: Path | None) -> DatasetStatus:
         """Look for the files and read them, without downloading; a bad file becomes a note."""
         finding = self.find(data_dir)
-        if finding.missing:
-            return self._status(finding, None, self._absence(finding, ""))
-        try:
-            contents = self._read(finding)
-        except DataError as error:
-            return self._status(finding, None, str(error))
-        remark = _remark(contents)
-        return self._status(finding, contents, f"{self.name}: {remark}" if remark else "")
+        return survey(self.name, self.licence, finding, self._read, self._absence)
 
     def find(self, data_dir: Path | None) -> Finding:
         """Return where the files or an archive of them are, never downloading."""
         unpacked = (form.file_names for form in self.forms)
         packed = ((form.archive.name.removesuffix(".gz"),) for form in self.forms)
         return locate.find_any(self.folder_names, (*unpacked, *packed), data_dir)
-
-    def _status(self, finding: Finding, contents: Contents | None, note: str) -> DatasetStatus:
-        return DatasetStatus(
-            name=self.name,
-            path=finding.folder,
-            is_present=not finding.missing,
-            is_complete=contents is not None and contents.is_complete,
-            is_official=contents is not None and not contents.differing,
-            num_train_examples=len(contents.pool) if contents else None,
-            num_test_examples=len(contents.test) if contents else None,
-            licence=self.licence,
-            note=note,
-            is_corrupt=not finding.missing and contents is None,
-        )
 
     def _all_files(self, data_dir: Path | None) -> Finding:
         """Return where all files are, after downloading the archive where they are nowhere."""
@@ -213,14 +198,6 @@ def _joined(batches: Iterable[Batch]) -> Split:
         np.concatenate([split.images for split in splits]),  # (N, 3, 32, 32)
         np.concatenate([split.labels for split in splits]),
     )
-
-
-def _remark(contents: Contents) -> str:
-    if not contents.is_complete:
-        return f"incomplete: {contents.counts()}; allow_partial: true accepts it"
-    if contents.differing:
-        return f"differs from the official files: {', '.join(contents.differing)}"
-    return ""
 
 
 CIFAR10 = CifarSet(

@@ -28,6 +28,7 @@ from depthbench.data.checksums import (
 from depthbench.data.download import RemoteFile, fetch
 from depthbench.data.idx import IdxArray, read_idx
 from depthbench.data.locate import Finding, cache_root, find, listing
+from depthbench.data.survey import survey
 from depthbench.errors import DataError
 from depthbench.grammar import DatasetSettings
 
@@ -52,6 +53,18 @@ class Contents:
     folder: Path | None
     differing: tuple[str, ...]
     is_complete: bool
+
+    @property
+    def num_examples(self) -> tuple[int, int]:
+        """Return how many examples there are for training and validation, and for testing."""
+        train, test = (self.arrays[name].values for name in (TRAIN_LABELS, TEST_LABELS))
+        return len(train), len(test)
+
+    def counts(self) -> str:
+        """Return how many examples there are, of how many."""
+        num_train, num_test = self.num_examples
+        train = f"{num_train:,} of {NUM_TRAIN:,} training"
+        return f"{train} and {num_test:,} of {NUM_TEST:,} test examples"
 
     def split(self, images: str, labels: str) -> Split:
         """Return the examples of two files, with a channel axis."""
@@ -82,7 +95,7 @@ class MnistSet:
         contents = self._read(self._all_files(data_dir))
         if not contents.is_complete and not settings.allow_partial:
             raise DataError(
-                f"{self.name}: the copy in {contents.folder} is incomplete: {_counts(contents)}; "
+                f"{self.name}: the copy in {contents.folder} is incomplete: {contents.counts()}; "
                 "get the official files, or accept it with "
                 f"dataset: {{name: {self.name}, allow_partial: true}}"
             )
@@ -104,28 +117,7 @@ class MnistSet:
     def survey(self, data_dir: Path | None) -> DatasetStatus:
         """Look for the files and read them, without downloading; a bad file becomes a note."""
         finding = find(self.name, tuple(LAYOUT), data_dir)
-        if finding.missing:
-            return self._status(finding, None, self._absence(finding, ""))
-        try:
-            contents = self._read(finding)
-        except DataError as error:
-            return self._status(finding, None, str(error))
-        remark = _remark(contents)
-        return self._status(finding, contents, f"{self.name}: {remark}" if remark else "")
-
-    def _status(self, finding: Finding, contents: Contents | None, note: str) -> DatasetStatus:
-        return DatasetStatus(
-            name=self.name,
-            path=finding.folder,
-            is_present=not finding.missing,
-            is_complete=contents is not None and contents.is_complete,
-            is_official=contents is not None and not contents.differing,
-            num_train_examples=len(contents.arrays[TRAIN_LABELS].values) if contents else None,
-            num_test_examples=len(contents.arrays[TEST_LABELS].values) if contents else None,
-            licence=self.licence,
-            note=note,
-            is_corrupt=not finding.missing and contents is None,
-        )
+        return survey(self.name, self.licence, finding, self._read, self._absence)
 
     def _all_files(self, data_dir: Path | None) -> Finding:
         """Return where all files are, after downloading what is missing."""
@@ -201,22 +193,6 @@ def _check_pair(
         raise DataError(
             f"{paths[labels]}: label {highest} at row {row:,}; labels are 0 to {NUM_CLASSES - 1}"
         )
-
-
-def _counts(contents: Contents) -> str:
-    sizes = {name: len(array.values) for name, array in contents.arrays.items()}
-    return (
-        f"{sizes[TRAIN_LABELS]:,} of {NUM_TRAIN:,} training and "
-        f"{sizes[TEST_LABELS]:,} of {NUM_TEST:,} test examples"
-    )
-
-
-def _remark(contents: Contents) -> str:
-    if not contents.is_complete:
-        return f"incomplete: {_counts(contents)}; allow_partial: true accepts it"
-    if contents.differing:
-        return f"differs from the official files: {', '.join(contents.differing)}"
-    return ""
 
 
 def _folder_name(name: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from depthbench.errors import SuiteError
+from depthbench.errors import BlockError
 from depthbench.models.backbone import Backbone, alike
 from depthbench.spec import Problem, Variant
 
@@ -43,7 +43,7 @@ def imported(base: Backbone, variant: Variant) -> Backbone:
     """Return a backbone with the stem and head of `base` around a user's own modules.
 
     Raises:
-        SuiteError: The module or the factory in it cannot be found or imported.
+        BlockError: The module or the factory in it cannot be found or imported.
     """
     factory = load_factory(variant.backbone)
     return replace(base, modules=alike(lambda v: _module(factory, v)), fused=None)
@@ -53,7 +53,7 @@ def load_factory(name: str) -> Factory:
     """Import `package.module:factory`; the current folder is searched last.
 
     Raises:
-        SuiteError: It cannot be imported, or is nothing that can be called.
+        BlockError: It cannot be imported, or is nothing that can be called.
     """
     module_name, _, attribute = name.partition(":")
     folder = str(Path.cwd())
@@ -63,7 +63,7 @@ def load_factory(name: str) -> Factory:
     try:
         module = import_module(module_name)
     except _MISTAKES as error:
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {name}: cannot import {module_name}: {_text(error)}; "
             f"searched the installed packages and {folder}; run depthbench in the folder of the "
             "module, or install it"
@@ -72,7 +72,7 @@ def load_factory(name: str) -> Factory:
     if not callable(factory):
         place = getattr(module, "__file__", None) or module_name
         names = sorted(key for key in vars(module) if callable(vars(module)[key]))
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {name}: {place} has no function {attribute}; "
             f"it has: {', '.join(names) or 'none'}"
         )
@@ -84,7 +84,7 @@ def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
     """Check, without computing, that a user's module keeps the shape of the stream.
 
     Raises:
-        SuiteError: It fails on the meta device, changes the shape, or the stream in place.
+        BlockError: It fails on the meta device, changes the shape, or the stream in place.
     """
     factory = load_factory(variant.backbone)
     with torch.device("meta"), torch.no_grad():
@@ -94,18 +94,18 @@ def check_shape(base: Backbone, variant: Variant, problem: Problem) -> None:
         try:
             update = module(z)
         except _MISTAKES as error:
-            raise SuiteError(
+            raise BlockError(
                 f"backbone import {variant.backbone}: its forward fails on a stream of shape "
                 f"{tuple(z.shape)}: {_text(error)}"
             ) from error
     if z._version != version:
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {variant.backbone}: its forward changes the stream in place, and the "
             "skip connection with it; use operations that return a new tensor"
         )
     found = tuple(update.shape) if isinstance(update, torch.Tensor) else type(update).__name__
     if found != tuple(z.shape):
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {variant.backbone}: a module must keep the shape of the stream, "
             f"{tuple(z.shape)}; it returned {found}"
         )
@@ -116,11 +116,11 @@ def _module(factory: Factory, variant: Variant) -> nn.Module:
     try:
         module = factory(width=variant.width, hidden=variant.hidden)
     except _MISTAKES as error:
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {variant.backbone}: {call} failed: {_text(error)}"
         ) from error
     if not isinstance(module, nn.Module):
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {variant.backbone}: {call} returned {type(module).__name__}; "
             "it must return an nn.Module"
         )
@@ -131,18 +131,18 @@ def check_alike(name: str, modules: list[nn.Module]) -> None:
     """Check that a user's factory returned new modules of one size: one is counted for all.
 
     Raises:
-        SuiteError: Two of them share a weight, or differ in their number of weights.
+        BlockError: Two of them share a weight, or differ in their number of weights.
     """
     weights = [id(weight) for module in modules for weight in module.parameters()]
     if len(set(map(id, modules))) < len(modules) or len(set(weights)) < len(weights):
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {name}: every call of the factory must return a new module with "
             "weights of its own; two of them are shared"
         )
     sizes = [sum(weight.numel() for weight in module.parameters()) for module in modules]
     if len(set(sizes)) > 1:
         other = next(index for index, size in enumerate(sizes) if size != sizes[0])
-        raise SuiteError(
+        raise BlockError(
             f"backbone import {name}: every call of the factory must return the same structure; "
             f"module 0 has {sizes[0]:,} weights, module {other} has {sizes[other]:,}"
         )

@@ -20,12 +20,8 @@ from depthbench.report.rows import Row, records
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# What tells people which cell is meant, in the order in which it is said.
-CELL_FACTS = (
-    "family",
-    "backbone",
-    "depth",
-    "width",
+# What makes two cells comparable, apart from the network.
+CELL_KEYS = (
     "dataset",
     "task",
     "optimizer",
@@ -37,6 +33,8 @@ CELL_FACTS = (
     "cache",
     "device",
 )
+# What tells people which cell is meant, in the order in which it is said.
+CELL_FACTS = ("family", "backbone", "depth", "width", *CELL_KEYS)
 # Without the processes of its samples a cell is split, in order, into so many blocks.
 NUM_BLOCKS = 3
 _COLUMNS = (

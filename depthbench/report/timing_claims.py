@@ -21,6 +21,7 @@ from depthbench.report.pairs import (
     side_of,
     under_each_budget,
 )
+from depthbench.report.processes import CELL_KEYS
 from depthbench.report.rows import Row, records
 from depthbench.report.statistics import (
     MIN_SEEDS,
@@ -34,20 +35,6 @@ from depthbench.report.verdicts import Bounds, Judgement, bounds_of, close_judge
 if TYPE_CHECKING:
     from depthbench.store import Run
 
-# What makes two cells comparable, apart from the network: they are paired within each of these,
-# unless the claim itself sets one side against the other by it.
-CELL_KEYS = (
-    "dataset",
-    "task",
-    "optimizer",
-    "phase",
-    "batch_size",
-    "precision",
-    "mode",
-    "num_threads",
-    "cache",
-    "device",
-)
 NUM_RESAMPLES = 1_999
 
 _PERCENTILES = {

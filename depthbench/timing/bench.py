@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import math
-import traceback
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from depthbench.environment import device_name
 from depthbench.errors import DepthbenchError, TrialError
 from depthbench.machine import available_memory_bytes, resident_memory_bytes
 from depthbench.models import build as build_network
@@ -24,7 +23,7 @@ from depthbench.timing.memory import memory_columns
 from depthbench.timing.nvml import open_gpu
 from depthbench.timing.warmup import warm_up
 from depthbench.timing.work import Builder, PreparedCell, UnsupportedError, prepare
-from depthbench.training.memory import is_out_of_memory
+from depthbench.training.failures import failure_columns
 from depthbench.training.threads import cpu_threads
 
 # Between two samples of a cell others ran. After so long a step of training is as fast as in a long
@@ -91,8 +90,7 @@ class LocalBench:
     ) -> None:
         self.device = torch.device(device)
         self.build = build
-        is_gpu = self.device.type == "cuda"
-        self.device_name = torch.cuda.get_device_name(self.device) if is_gpu else self.device.type
+        self.device_name = device_name(str(self.device))
         self.clock = clock
         self.monitor = monitor or Monitor(self.device, root_process_id=root_process_id)
         self.is_peak_measured = is_peak_measured
@@ -117,7 +115,7 @@ class LocalBench:
             return Ended("unsupported", str(error))
         except (*_CELL_ERRORS, DepthbenchError) as error:
             gc.collect()
-            return Ended("oom" if is_out_of_memory(error) else "failed", _reason(error))
+            return Ended(**failure_columns(error))
         gc.collect()  # while it is off, around samples, nothing of the building is left to collect
         self.cells[cell.cell_id], self.prepared[cell.cell_id] = cell, prepared
         self.rewarm_calls[cell.cell_id] = round(REWARM_SECONDS / warmed.call_seconds)
@@ -201,9 +199,3 @@ def _used_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.memory_reserved(device))
     return float(resident_memory_bytes() or 0)
-
-
-def _reason(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"[:2000]

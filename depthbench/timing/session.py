@@ -1,11 +1,11 @@
 """Time cells: shuffled rounds over all of them, in several fresh processes. Read this first.
 
-Cells that fit in memory together make a group. Each of three processes prepares all cells of a
+Cells that fit in memory together make a group. Each of a few processes prepares all cells of a
 group; then, round after round, every cell that is not yet measured enough is sampled once, in an
-order drawn anew, after a canary. Round r happens in process r mod 3, one process at a time. So what
-drifts in the machine meets all cells alike, and what differs between processes is in every cell's
-samples. A cell ends when it is precise enough, when more samples would tell little, or when its
-time is up, always after as many samples in each process.
+order drawn anew, after a canary. The processes take rounds in turn, one at a time. So what drifts
+in the machine meets all cells alike, and what differs between processes is in every cell's samples.
+A cell ends when it is precise enough, when more samples would tell little, or when its time is up,
+always after as many samples in each process.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Session:
         waiting = deque(cells)
         self.cells = {cell.cell_id: cell for cell in cells}
         while waiting:
+            # Rounds pair cells of one group only: those of another were at another time.
+            self.ended.clear()
             self.benches, self.canaries = list(self.start(self.num_processes)), []
             try:
                 self._fill_group(waiting)

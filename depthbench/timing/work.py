@@ -18,7 +18,7 @@ from depthbench.timing.phases import INFERENCE_PHASES, PHASES, Parts, Workload
 from depthbench.timing.precisions import arithmetic
 from depthbench.timing.support import Machine, UnsupportedError, unsupported_reason
 from depthbench.training.arithmetic import forked_random
-from depthbench.training.memory import is_out_of_memory
+from depthbench.training.failures import is_out_of_memory
 from depthbench.training.tasks import task_of
 from depthbench.training.threads import cpu_threads
 

@@ -5,8 +5,8 @@ Read `loop.py` first. Importing this loads torch.
 
 from depthbench.training.curves import Evaluation
 from depthbench.training.evaluation import evaluate
+from depthbench.training.failures import failure_columns, is_out_of_memory
 from depthbench.training.loop import OnProgress, TrainingResult, train, unheard
-from depthbench.training.memory import is_out_of_memory
 from depthbench.training.tensors import PreparedData, Tensors, prepare
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Tensors",
     "TrainingResult",
     "evaluate",
+    "failure_columns",
     "is_out_of_memory",
     "prepare",
     "train",
