@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 from depthbench import store
 from depthbench.calibration import load_floors
 from depthbench.errors import ResultError
-from depthbench.executors import EXECUTORS
+from depthbench.executors import EXECUTORS, ExecutorOptions
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
@@ -26,15 +25,14 @@ from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.timing_stage import planned_cells, time_cells
+from depthbench.training_stage import TrainingStage, label
 from depthbench.trial import (
     TrialContext,
-    TrialResult,
+    data_key,
     execution_key,
     faster_execution,
     has_weights,
-    prepared,
     read_test_set,
-    run_trial,
 )
 
 __all__ = ["RunSummary", "label", "run_suite", "time_suite"]
@@ -81,7 +79,6 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights, peak
     )
     request = request_run(suite, options)
-    prepared.cache_clear()  # files may have changed since another run of this process
     with terminated_like_interrupted():
         return _run(request, progress or Quiet())
 
@@ -145,10 +142,8 @@ def _work_of(request: RunRequest, progress: Progress) -> _Work:
 def _digests(trials: Iterable[Trial], context: TrialContext) -> dict[str, str]:
     """Return the digests of the data that trials need; reading them, finds what is missing."""
     return {
-        data.model_dump_json(exclude={"path"}): prepared(
-            data, task, context.data_dir, context.device
-        )[1].digest
-        for data, task in dict.fromkeys((t.dataset_settings, t.task_settings) for t in trials)
+        key[0].model_dump_json(exclude={"path"}): context.learned_data(key)[1].digest
+        for key in dict.fromkeys(map(data_key, trials))
     }
 
 
@@ -218,32 +213,18 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
-    _train_waiting(work, waiting, len(work.trials), work.executor)
+    _train_waiting(work, waiting, len(work.trials))
 
 
-def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int, executor: str) -> None:
+def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
     if not waiting:
         return
-    work.progress.begin("train", total, total - len(waiting))
-    labels = {trial.trial_id: label(trial) for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
-
-    def do(trial: Trial) -> TrialResult:
-        return run_trial(trial, work.context, partial(work.progress.move, label(trial)))
-
-    for result in EXECUTORS[executor]().run(do, waiting):
-        row = result.row | {"plan_index": places[result.row["trial_id"]]}
-        store.write_trial_part(work.folder, row, result.curves)
-        status = result.row["status"]
-        said = "" if status == "ok" else f" {status}"
-        is_failure = status in FAILURES
-        work.progress.advance(labels[result.row["trial_id"]] + said, is_failure=is_failure)
+    stage = TrainingStage(work.context, work.folder, work.progress, places)
+    executor = EXECUTORS[work.executor](ExecutorOptions())
+    work.progress.begin("train", total, total - len(waiting))
+    stage.train(executor, [(trial,) for trial in waiting], {trial.trial_id for trial in waiting})
     work.progress.end()
-
-
-def label(trial: Trial) -> str:
-    """Return how people are told of a trial."""
-    return f"{trial.family} L {trial.depth} d {trial.width} seed {trial.seed}"
 
 
 def _read_test_sets(work: _Work) -> None:
@@ -254,7 +235,7 @@ def _read_test_sets(work: _Work) -> None:
     finished, is_best = _selected(work)
     lost = [t for t in _unread(work, finished, is_best) if not has_weights(t, work.context)]
     if lost:
-        _train_waiting(work, lost, len(lost), "local")
+        _train_waiting(work, lost, len(lost))
         finished, is_best = _selected(work)
     unread = {trial.trial_id for trial in _unread(work, finished, is_best)}
     if unread:
@@ -265,7 +246,7 @@ def _read_test_sets(work: _Work) -> None:
         values = _selection_columns(finished[trial.trial_id], is_best[trial.trial_id])
         if trial.trial_id in unread:
             values |= read_test_set(trial, work.context)
-            work.progress.advance(label(trial), is_failure="status" in values)
+            work.progress.advance(label((trial,)), is_failure="status" in values)
         if values:
             store.update_trial(work.folder, trial.trial_id, **values)
     work.progress.end()

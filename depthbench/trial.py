@@ -1,14 +1,13 @@
-"""Run one trial or one timing cell to rows. The one place where a failure becomes a row."""
+"""Run one trial to its row. The one place where a failure becomes a row."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from depthbench.data import load
 from depthbench.environment import device_name
 from depthbench.errors import DataError
+from depthbench.executors import Lost, Tell
 from depthbench.folder import write_atomically
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
@@ -34,14 +34,18 @@ from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
 
 Row = dict[str, Any]
+# What makes two trials learn from the same tensors.
+DataKey = tuple[DatasetSettings, TaskSettings]
+# They belong together: a task may know the data that it prepared.
+LearnedData = tuple[Task, PreparedData]
 
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What a worker needs besides the trial; small and picklable.
+    """What a worker needs besides the trial; picklable.
 
     `executions` maps the `execution_key` of each trial with `execution: auto` to what was measured
-    faster.
+    faster. `data` has what has been loaded so far, on the device.
     """
 
     suite: str
@@ -50,6 +54,20 @@ class TrialContext:
     device: str
     data_dir: Path | None
     executions: dict[str, str]
+    data: dict[DataKey, LearnedData] = field(default_factory=dict)
+
+    def learned_data(self, key: DataKey) -> LearnedData:
+        """Return a task and its data as tensors on the device, loaded where they are not yet.
+
+        Raises:
+            DataError: the data is missing, incomplete or corrupt.
+        """
+        if key not in self.data:
+            dataset, settings = key
+            task = task_of(settings)
+            tensors = task.prepare(load(dataset, self.data_dir), torch.device(self.device))
+            self.data[key] = task, tensors
+        return self.data[key]
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,23 @@ class TrialResult:
 
     row: Row
     curves: list[Row]
+
+
+def run_trials(group: Sequence[Trial], tell: Tell, *, context: TrialContext) -> list[TrialResult]:
+    """Run trials that are trained together and return their results in their order.
+
+    Args:
+        group: the trials.
+        tell: takes how far the training is: the share that is done, and the last validation loss.
+        context: where they run.
+    """
+    return [run_trial(trial, context, lambda *told: tell(told)) for trial in group]
+
+
+def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
+    """Return the result of a trial whose worker did not come back with one."""
+    row = _opening_row(trial, context) | {"status": lost.status, "error": lost.error}
+    return TrialResult(row, [])
 
 
 def run_trial(
@@ -76,9 +111,7 @@ def run_trial(
     curves: list[Row] = []
 
     def work() -> Row:
-        task, data = prepared(
-            trial.dataset_settings, trial.task_settings, context.data_dir, context.device
-        )
+        task, data = context.learned_data(data_key(trial))
         row.update(_data_columns(data))
         model = _model(trial, context)
         result = train(model, data, trial.train, trial.seed, task=task, on_progress=on_progress)
@@ -110,9 +143,7 @@ def read_test_set(trial: Trial, context: TrialContext) -> Row:
     """Return the test metrics of a trained trial, from its saved weights, or how it failed."""
 
     def work() -> Row:
-        task, data = prepared(
-            trial.dataset_settings, trial.task_settings, context.data_dir, context.device
-        )
+        task, data = context.learned_data(data_key(trial))
         model = _model(trial, context)
         path = weights_path(context.weights_folder, trial.trial_id)
         model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
@@ -159,16 +190,9 @@ def weights_path(folder: Path, trial_id: str) -> Path:
     return folder / f"{trial_id}.pt"
 
 
-@lru_cache(maxsize=2)
-def prepared(
-    settings: DatasetSettings, task: TaskSettings, data_dir: Path | None, device: str
-) -> tuple[Task, PreparedData]:
-    """Return a task and a data set as its tensors on a device; the last two are kept.
-
-    They belong together: a task may know the data that it prepared.
-    """
-    learned = task_of(task)
-    return learned, learned.prepare(load(settings, data_dir), torch.device(device))
+def data_key(trial: Trial) -> DataKey:
+    """Return what a trial learns from."""
+    return trial.dataset_settings, trial.task_settings
 
 
 def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:

@@ -22,7 +22,7 @@ LAYERS = [
     {"run", "plan", "sampling", "starter"},
     {"request", "outcome"},
     {"journal"},
-    {"timing_stage"},
+    {"timing_stage", "training_stage"},
     {"trial", "expand"},
     {"training", "timing", "probes", "matching", "suite", "sections", "checks", "claim_checks"},
     {"salvage", "overrides", "mistakes"},

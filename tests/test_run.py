@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+import depthbench
 from depthbench import load_suite, read_run, run_suite, store
 from depthbench import trial as trial_module
 from depthbench.errors import DataError, DepthbenchError, ResultError, SuiteError
@@ -206,7 +206,7 @@ def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("depthbench.run.run_trial", never)
+    monkeypatch.setattr("depthbench.training_stage.run_trials", never)
     monkeypatch.setattr("depthbench.run.time_cells", never)
     monkeypatch.setattr("depthbench.run.read_test_set", never)
     monkeypatch.setattr("depthbench.trial.load", never)
@@ -286,7 +286,7 @@ def test_sigterm_stops_a_run_as_an_interrupt_does(tmp_path, monkeypatch):
         raise AssertionError("went on")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("depthbench.run.run_trial", terminated)
+    monkeypatch.setattr("depthbench.training_stage.run_trials", terminated)
     with pytest.raises(KeyboardInterrupt) as caught:
         run_suite(suite_of(), out=tmp_path, run="r", only="lr > 0", keep_weights=True)
     assert caught.value.__notes__ == [
@@ -304,9 +304,11 @@ def test_a_run_goes_on_in_a_thread_of_a_notebook(tmp_path):
     assert summary.trials_by_status == {"ok": 2}
 
 
-@pytest.mark.parametrize("stage", ["run_trial", "read_test_set", "store.write_timing_part"])
+@pytest.mark.parametrize(
+    "stage", ["training_stage.run_trials", "run.read_test_set", "run.store.write_timing_part"]
+)
 def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp_path, monkeypatch):
-    real = attrgetter(stage)(sys.modules["depthbench.run"])
+    real = attrgetter(stage)(depthbench)
     calls = []
 
     def interrupted(*args, **kwargs):
@@ -317,7 +319,7 @@ def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp
 
     suite = suite_of(**{"execution: auto": "execution: fused"})
     with monkeypatch.context() as patch:
-        patch.setattr(f"depthbench.run.{stage}", interrupted)
+        patch.setattr(f"depthbench.{stage}", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_suite(suite, out=tmp_path, run="cut")
     folder = tmp_path / "tiny" / "cut"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from depthbench.executors.base import Executor
+from depthbench.executors.base import Executor, ExecutorOptions, Lost, Tell
 from depthbench.executors.local import LocalExecutor
 
-__all__ = ["EXECUTORS", "Executor", "LocalExecutor"]
+__all__ = ["EXECUTORS", "Executor", "ExecutorOptions", "LocalExecutor", "Lost", "Tell"]
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {"local": LocalExecutor}
+EXECUTORS: dict[str, Callable[[ExecutorOptions], Executor]] = {"local": LocalExecutor}

@@ -3,23 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+# Takes what work says of itself before it is done: small, and fit to be sent to another process.
+Tell = Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Say that an item has no result, since its worker died or ran past a limit."""
+
+    status: Literal["failed", "oom", "timeout"]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """What an executor may use; each takes of it what it has a use for.
+
+    `time_limit_seconds` and `memory_limit_bytes` are of one item, None for no limit, and
+    `num_threads` CPU threads are for each worker. `address` is where a cluster is.
+    """
+
+    num_workers: int = 1
+    num_threads: int | None = None
+    time_limit_seconds: float | None = None
+    memory_limit_bytes: int | None = None
+    address: str | None = None
 
 
 class Executor(Protocol):
     """Run one function on many items, wherever that is."""
 
-    def run(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Yield the result of each item as soon as it is there, in the order of completion.
+    def run(
+        self,
+        work: Callable[[T, Tell], R],
+        items: Sequence[T],
+        on_told: Callable[[T, Any], None],
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """Yield each item with its result as soon as it is there, in the order of completion.
 
-        Closing the iterator starts no further item. What `work` raises passes through, so a caller
-        that wants every result gives work that catches; so does KeyboardInterrupt.
+        Closing the iterator starts no further item, and ends those that are under way. What `work`
+        raises passes through, so a caller that wants every result gives work that catches; so does
+        KeyboardInterrupt.
 
         Args:
             work: The function; its results must not depend on where or in which order it runs.
+                What it holds is brought to each worker once.
             items: What it is called with, once each.
+            on_told: Takes an item and what its work tells on the way; called in this process.
         """
         ...

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
-from depthbench.executors.base import R, T
+from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
 
 
 class LocalExecutor:
-    """Run items in their order in this process; each starts when its result is asked for."""
+    """Run items in their order in this process; each starts when its result is asked for.
 
-    def run(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Yield the result of each item, in the order of the items."""
+    There is no worker to lose, and nobody who could hold an item to a limit.
+    """
+
+    def __init__(self, options: ExecutorOptions | None = None) -> None:
+        self.options = options or ExecutorOptions()
+
+    def run(
+        self,
+        work: Callable[[T, Tell], R],
+        items: Sequence[T],
+        on_told: Callable[[T, Any], None],
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """Yield each item with its result, in the order of the items."""
         for item in items:
-            yield work(item)
+            yield item, work(item, partial(on_told, item))
