@@ -111,8 +111,20 @@ def run(
     run_name: Annotated[
         str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="Where trials run: local.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where trials run: local, process, or auto.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time (default: what is fastest).")
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Give a trial up after so long.", metavar="SECONDS"),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Give a trial up that takes so much.", metavar="GB"),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     data_dir: DataDir = None,
     overrides: Overrides = None,
@@ -140,6 +152,9 @@ def run(
     that this needs. It goes on after the suite's question or claims have
     changed, and records the new ones; any other change needs another NAME.
     Ctrl-C and SIGTERM keep what was finished.
+
+    On a CPU, more than half a minute of training goes to several worker
+    processes; how many is measured once, at the beginning.
     """
     from depthbench.expand import load_to_expand
     from depthbench.progress import progress_for, silence
@@ -147,28 +162,26 @@ def run(
     from depthbench.request import RunOptions, request_run
     from depthbench.run import run_suite
 
-    if (workers or 1) > 1:
-        _complain(f"--workers {workers}: the {executor} executor runs one trial at a time")
-        raise typer.Exit(2)
+    given: dict[str, Any] = {
+        "out": str(out),
+        "run": run_name,
+        "executor": executor,
+        "workers": workers,
+        "time_limit": time_limit,
+        "memory_limit": memory_limit,
+        "device": device,
+        "data_dir": str(data_dir) if data_dir else None,
+        "only": only,
+        "retry_failed": retry_failed,
+        "keep_weights": keep_weights,
+        "peak": peak.value,
+    }
     with silence() if quiet else nullcontext():
         loaded = load_to_expand(suite, overrides or ())
         if dry_run:
-            options = RunOptions(str(out), run_name, executor, device, only=only)
-            request = request_run(loaded, options)
+            request = request_run(loaded, RunOptions(**given))
             return _print_plan(request.suite, request.trials, format)
-        summary = run_suite(
-            loaded,
-            out=out,
-            run=run_name,
-            executor=executor,
-            device=device,
-            data_dir=data_dir,
-            only=only,
-            retry_failed=retry_failed,
-            keep_weights=keep_weights,
-            peak=peak.value,
-            progress=progress_for(is_quiet=quiet),
-        )
+        summary = run_suite(loaded, **given, progress=progress_for(is_quiet=quiet))
     _print(render_run_summary(summary, format.value))
     raise typer.Exit(1 if summary.num_failures else 0)
 

@@ -16,7 +16,6 @@ from depthbench import store
 from depthbench.calibration import load_floors
 from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, still_waiting
 from depthbench.errors import ResultError
-from depthbench.executors import EXECUTORS, ExecutorOptions
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
@@ -37,6 +36,7 @@ from depthbench.trial import (
     has_weights,
     read_test_set,
 )
+from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
 
 __all__ = ["RunSummary", "label", "run_suite", "time_suite"]
 
@@ -46,7 +46,10 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     *,
     out: str | Path = "results",
     run: str | None = None,
-    executor: str = "local",
+    executor: str = "auto",
+    workers: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
     only: str | None = None,
@@ -61,7 +64,10 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         suite: a suite or the path of one.
         out: folder of all results; the run's folder is `out/<suite>/<run>`.
         run: name of the run (default: time and hash); an existing one of this suite resumes.
-        executor: where trials run.
+        executor: where trials run: local, process, or auto: process where that pays.
+        workers: trials at a time (default: what is fastest, measured once a run).
+        time_limit: seconds after which a trial is given up; trials that train together are one.
+        memory_limit: GB of its own at which a trial is given up.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         data_dir: folder with one folder a data set.
         only: an expression that chooses trials, such as "depth > 4".
@@ -79,7 +85,18 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         ResultError: the folder cannot be used, or holds another suite's run of this name.
     """
     options = RunOptions(
-        str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights, peak
+        out=str(out),
+        run=run,
+        executor=executor,
+        workers=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        device=device,
+        data_dir=_text(data_dir),
+        only=only,
+        retry_failed=retry_failed,
+        keep_weights=keep_weights,
+        peak=peak,
     )
     request = request_run(suite, options)
     with terminated_like_interrupted():
@@ -134,7 +151,7 @@ def _work_of(request: RunRequest, progress: Progress) -> _Work:
         trials=request.trials,
         context=context,
         folder=folder,
-        executor=options.executor,
+        options=options,
         progress=progress,
         retry_failed=options.retry_failed,
         out=Path(options.out),
@@ -159,6 +176,7 @@ def _still_to_do(work: _Work) -> list[Trial]:
 
 def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
+    work = replace(work, state=state)
     work.context.executions.update(state["executions"])
     _choose_executions(work, state)
     _plan_cohorts(work, state)
@@ -175,19 +193,23 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
 
 @dataclass(frozen=True)
 class _Work:
-    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose."""
+    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose.
+
+    `state` is the value of run.json.
+    """
 
     suite: Suite
     every_trial: tuple[Trial, ...]
     trials: tuple[Trial, ...]
     context: TrialContext
     folder: store.RunFolder
-    executor: str
+    options: RunOptions
     progress: Progress
     retry_failed: bool
     out: Path
     is_peak_measured: bool
     cohorts: list[Cohort] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
 
     def is_waiting(self, status: str | None) -> bool:
         """Say whether a piece of work that ended so, or not at all, is still to be done."""
@@ -224,7 +246,7 @@ def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
         return
     most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
     choose = partial(best_stacking, context=work.context, max_members=most)
-    planned = plan_cohorts(new, choose, most, num_workers=1)
+    planned = plan_cohorts(new, choose, most, _workers(work, new).num_workers)
     work.cohorts.extend(planned)
     state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
     store.write_run_json(work.folder, state)
@@ -242,11 +264,24 @@ def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
     names = {trial.trial_id for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
+    limits = work.options.time_limit, work.options.memory_limit
+    executor = _workers(work, waiting).executor_within(*limits)
     work.progress.begin("train", total, total - len(waiting))
-    stage.train(
-        EXECUTORS[work.executor](ExecutorOptions()), still_waiting(work.cohorts, names), names
-    )
+    stage.train(executor, still_waiting(work.cohorts, names), names)
     work.progress.end()
+
+
+def _workers(work: _Work, waiting: Sequence[Trial]) -> Workers:
+    """Return who trains: as the user, run.json or a measurement says; run.json has it then."""
+    options, state = work.options, work.state
+    has_limit = options.time_limit is not None or options.memory_limit is not None
+    recorded = workers_from_json(state.get("workers"))
+    asked = Asked(options.executor, options.workers, has_limit)
+    found = choose_workers(asked, [(trial,) for trial in waiting], work.context, recorded)
+    if found != recorded:
+        state["workers"] = found.to_json()
+        store.write_run_json(work.folder, state)
+    return found
 
 
 def _read_test_sets(work: _Work) -> None:

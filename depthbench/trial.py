@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,8 +32,12 @@ from depthbench.training import (
     failure_columns,
     train,
 )
+from depthbench.training.augment import augmentation_of
+from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
 from depthbench.training.durations import horizon_of
+from depthbench.training.optimizers import build_optimizer
+from depthbench.training.step import build_step
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
 
@@ -151,6 +155,18 @@ def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
 def threads_for(trial: Trial) -> AbstractContextManager[None]:
     """Return the context in which a trial trains: one CPU thread where its steps are small."""
     return cpu_threads(training_threads(trial.cost.forward_flops, trial.train.batch_size))
+
+
+def training_steps(trial: Trial, context: TrialContext) -> Iterator[None]:
+    """Take a real training step of a trial each time the next is asked for, without end."""
+    task, data = context.learned_data(data_key(trial))
+    model = _model(trial, context).train()
+    optimizer = build_optimizer(model, trial.train)
+    take_step = build_step(model, optimizer, trial.train, trial.train.precision, task)
+    augment = augmentation_of(trial.train.augment, tuple(data.train.inputs.shape[1:]))
+    for inputs, targets in batches(data.train, trial.train.batch_size, trial.seed):
+        take_step(*task.training_batch(augment(inputs), targets))
+        yield
 
 
 def read_test_set(trial: Trial, context: TrialContext) -> Row:

@@ -181,7 +181,8 @@ def test_a_dry_run_refuses_what_a_run_refuses(results):
         ("--device", "quantum"),
         ("--only", "depth > 100"),
         ("--run", "../x"),
-        ("--workers", 3),
+        ("--executor", "local", "--workers", 3),
+        ("--executor", "local", "--time-limit", 3),
         ("--run", "one", "--set", "train.epochs=9"),
     ):
         said = [
