@@ -17,7 +17,7 @@ from depthbench.spec import Trial
 from depthbench.training.threads import cpu_threads
 from depthbench.trial import TrialContext, threads_for, training_steps
 
-# A layout that is not begun by then is not measured; starting the workers takes as long again.
+# A layout that is not begun by then is not measured. Starting the workers takes as long again.
 _LIMIT_SECONDS = 3.0
 # A worker that is silent for so long is given up, and with it what is left to measure.
 _PATIENCE_SECONDS = 30.0
@@ -103,6 +103,7 @@ def measure_speeds(
         workers = [Worker(work, 1) for _ in range(layouts[0].num_workers)]
         try:
             _answers(workers)
+            _take_steps(workers, Layout(len(workers), 1), 0.0)  # the first loads half of PyTorch
             deadline = time.monotonic() + _LIMIT_SECONDS
             for layout in layouts:
                 if time.monotonic() < deadline:
@@ -118,14 +119,18 @@ def measure_speeds(
 
 
 def _speed_of(layout: Layout, workers: Sequence[Worker]) -> Speed:
-    cores = cores_for(layout.num_workers, layout.num_threads)
-    found: list[float] = []
     # All are warm before any is measured, so that they are measured side by side.
-    for seconds in (_WARM_SECONDS, _MEASURED_SECONDS):
-        for worker, cpus in zip(workers, cores, strict=True):
-            worker.hand(0, _Spell(layout.num_threads, cpus, seconds))
-        found = _answers(workers)
+    _take_steps(workers, layout, _WARM_SECONDS)
+    found = _take_steps(workers, layout, _MEASURED_SECONDS)
     return Speed(layout.num_workers, layout.num_threads, sum(found))
+
+
+def _take_steps(workers: Sequence[Worker], layout: Layout, seconds: float) -> list[float]:
+    """Return the steps a second of each worker of a layout, in a spell of all of them."""
+    cores = cores_for(layout.num_workers, layout.num_threads)
+    for worker, cpus in zip(workers, cores, strict=True):
+        worker.hand(0, _Spell(layout.num_threads, cpus, seconds))
+    return _answers(workers)
 
 
 def _answers(workers: Sequence[Worker]) -> list[Any]:
