@@ -14,6 +14,7 @@ backbone: mlp
 variants: [{family: deep, depth: [1, 2], width: 8}]
 train: {lr: [0.001, 0.01], epochs: 2, batch_size: 32}
 seeds: 1
+cohort: "off"
 """
 
 
