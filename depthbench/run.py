@@ -26,6 +26,7 @@ from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.timing_stage import planned_cells, time_cells
+from depthbench.training.threads import cpu_threads
 from depthbench.training_stage import TrainingStage, label
 from depthbench.trial import (
     TrialContext,
@@ -246,7 +247,9 @@ def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
         return
     most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
     choose = partial(best_stacking, context=work.context, max_members=most)
-    planned = plan_cohorts(new, choose, most, _workers(work, new).num_workers)
+    workers = _workers(work, new)
+    with cpu_threads(workers.num_threads):  # what stacking gains depends on them
+        planned = plan_cohorts(new, choose, most, workers.num_workers)
     work.cohorts.extend(planned)
     state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
     store.write_run_json(work.folder, state)

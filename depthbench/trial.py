@@ -110,7 +110,7 @@ def run_cohort(cohort: Cohort, tell: Tell, *, context: TrialContext) -> list[Tri
                 _save_weights(network, weights_path(context.weights_folder, trial_id))
         return {}
 
-    with threads_for(cohort.trials[0]):
+    with threads_for(cohort.trials[0], len(cohort.trials)):
         rows = [_opening_row(trial, context, cohort) for trial in cohort.trials]
         failure = _caught(work)
     seconds = (time.perf_counter() - started) / len(rows)
@@ -152,9 +152,10 @@ def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
     return TrialResult(row | {"status": lost.status, "error": lost.error}, [])
 
 
-def threads_for(trial: Trial) -> AbstractContextManager[None]:
-    """Return the context in which a trial trains: one CPU thread where its steps are small."""
-    return cpu_threads(training_threads(trial.cost.forward_flops, trial.train.batch_size))
+def threads_for(trial: Trial, num_members: int = 1) -> AbstractContextManager[None]:
+    """Return the context in which trials train together: one CPU thread if their steps are small."""
+    examples = num_members * trial.train.batch_size
+    return cpu_threads(training_threads(trial.cost.forward_flops, examples))
 
 
 def training_steps(trial: Trial, context: TrialContext) -> Iterator[None]:

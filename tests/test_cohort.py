@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from depthbench.grammar import TaskSettings
-from depthbench.training import train
 from depthbench.training import cohort as cohort_module
+from depthbench.training import train
 from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
 from depthbench.training.members import member_batches

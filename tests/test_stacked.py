@@ -43,7 +43,6 @@ VARIANTS = {
 }
 
 
-
 @pytest.mark.parametrize("convolution", CONVOLUTIONS)
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_members_have_the_outputs_gradients_and_buffers_of_their_own_networks(variant, convolution):

@@ -78,7 +78,9 @@ def _metrics(
                 task.sums(output, targets)
                 for output in outputs(tensors.inputs[start : start + batch_size])
             ]
-            totals = [_added(*pair) for pair in zip(totals, found, strict=True)] if totals else found
+            totals = (
+                [_added(*pair) for pair in zip(totals, found, strict=True)] if totals else found
+            )
     return [task.metrics({name: value.item() for name, value in total.items()}) for total in totals]
 
 
