@@ -35,6 +35,7 @@ LAYERS = [
         "environment",
         "machine",
         "folder",
+        "merging",
         "parts",
         "tables",
         "units",

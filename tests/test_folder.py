@@ -33,7 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_new_writer_clears_what_a_dead_one_left_half_written(folder):
-    folder.weights_folder.mkdir()
     leftovers = [
         folder.path / ".trials.parquet.1.tmp",
         folder.parts / ".trial-0.parquet.1.tmp",
