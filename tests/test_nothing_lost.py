@@ -15,22 +15,6 @@ NUM_TRIALS = 12
 KILLS = 30
 
 
-@pytest.fixture(scope="module")
-def strikable(tmp_path_factory):
-    found = Strikable(tmp_path_factory.mktemp("suite"))
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def quiet(strikable, tmp_path_factory):
-    """The results of a run that nothing disturbs."""
-    out = tmp_path_factory.mktemp("quiet")
-    code, said = strikable.run(out)
-    assert code == 0, said
-    return out
-
-
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_run_killed_at_every_kind_of_moment_ends_as_a_quiet_one(
     strikable, quiet, tmp_path, executor
