@@ -55,7 +55,8 @@ def merge(
     Raises:
         ResultError: A table cannot be read or written; then no part has been removed.
     """
-    keys = read_parts(folder, "trials", set_aside=True, only=("trial_id", *ORDER["trials"][:2]))
+    names = ("trial_id", *ORDER["trials"])
+    keys = read_parts(folder, "trials", set_aside=True, only=names, is_all_checked=False)
     cells = read_parts(folder, "timings", set_aside=True)
     corrupt = keys.corrupt + cells.corrupt
     if keys.paths or values or not all(folder.table(name).exists() for name in OF_TRIALS):

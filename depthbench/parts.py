@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -86,6 +87,7 @@ def read_parts(
     set_aside: bool,
     only: Collection[str] | None = None,
     ids: Iterable[str] | None = None,
+    is_all_checked: bool = True,
 ) -> Parts:
     """Return all parts of a table; one that a merge removes meanwhile is left to the table.
 
@@ -94,6 +96,7 @@ def read_parts(
         name: `trials` or `timings`.
         set_aside: Rename a part that cannot be read to *.corrupt, so that it is made again.
         only: The columns to return (default: all).
+        is_all_checked: Find corruption in columns that are not returned, too.
         ids: The rows whose parts to return, those that have one (default: all).
 
     Raises:
@@ -107,7 +110,7 @@ def read_parts(
     tables = [_chosen(part_schema(name).empty_table(), only)]
     good: list[Path] = []
     corrupt: list[Path] = []
-    for batch in _batches(paths):
+    for batch in _batches(paths, None if is_all_checked else only):
         pieces = []
         for path, table in batch:
             if table is not None and _ids(table, key) == [path.stem.removeprefix(f"{prefix}-")]:
@@ -126,10 +129,12 @@ def _chosen(table: pa.Table, only: Collection[str] | None) -> pa.Table:
     return table.select([name for name in table.column_names if name in only])
 
 
-def read_part(path: Path) -> pa.Table | None:
+def read_part(path: Path, only: Collection[str] | None = None) -> pa.Table | None:
     """Return a part's table, or None where it is missing or corrupt.
 
-    All of it is read, whatever the caller wants of it: a checksum tells only of what was read.
+    Args:
+        path: The part.
+        only: The columns to read (default: all); a checksum tells only of what was read.
 
     Raises:
         ResultError: The disk cannot be read.
@@ -143,8 +148,11 @@ def read_part(path: Path) -> pa.Table | None:
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        # Threads within a file of one row cost more than they bring.
-        return open_parquet(pa.BufferReader(content)).read(use_threads=False)
+        with open_parquet(pa.BufferReader(content)) as file:
+            present = file.schema_arrow.names
+            columns = None if only is None else [name for name in present if name in only]
+            # Threads within a file of one row cost more than they bring.
+            return file.read(columns=columns, use_threads=False)
     except (OSError, ValueError, pa.ArrowException):
         return None
 
@@ -156,11 +164,14 @@ def open_parquet(source: Path | pa.NativeFile) -> pq.ParquetFile:
     return pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
 
 
-def _batches(paths: list[Path]) -> Iterator[list[tuple[Path, pa.Table | None]]]:
+def _batches(
+    paths: list[Path], only: Collection[str] | None
+) -> Iterator[list[tuple[Path, pa.Table | None]]]:
+    read = partial(read_part, only=only)
     with ThreadPoolExecutor(NUM_READERS) as pool:
         for start in range(0, len(paths), PARTS_A_BATCH):
             batch = paths[start : start + PARTS_A_BATCH]
-            yield list(zip(batch, pool.map(read_part, batch), strict=True))
+            yield list(zip(batch, pool.map(read, batch), strict=True))
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:

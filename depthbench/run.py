@@ -244,22 +244,20 @@ def _read_test_sets(work: _Work) -> None:
     A variant of which some trials have not run yet, because of --only, is left for later.
     """
     finished, is_best = _selected(work)
-    lost = _read_each(work, list(_unread(work, finished, is_best)))
+    lost = _read_each(work, finished, list(_unread(work, finished, is_best)))
     if lost:
         _train_waiting(work, lost, len(lost))
         finished, is_best = _selected(work)
-        _read_each(work, list(_unread(work, finished, is_best)))
-    flags = {
-        key: _selection_columns(found, is_best[key])
-        for key, found in store.finished_trials(work.folder).items()
-        if key in is_best
-    }
+        _read_each(work, finished, list(_unread(work, finished, is_best)))
+    flags = {key: _selection_columns(finished[key], is_best[key]) for key in is_best}
     flags = {key: values for key, values in flags.items() if values}
     if flags:
         store.update_trials(work.folder, flags)
 
 
-def _read_each(work: _Work, unread: Sequence[Trial]) -> list[Trial]:
+def _read_each(
+    work: _Work, finished: dict[str, dict[str, Any]], unread: Sequence[Trial]
+) -> list[Trial]:
     """Read the test set with trained trials; return those whose weights are gone or torn."""
     lost = []
     if unread:
@@ -270,6 +268,7 @@ def _read_each(work: _Work, unread: Sequence[Trial]) -> list[Trial]:
             lost.append(trial)
             continue
         store.update_trial(work.folder, trial.trial_id, is_selected=True, **values)
+        finished[trial.trial_id] |= {"is_selected": True, "has_test": "status" not in values}
         work.progress.advance(label((trial,)), is_failure="status" in values)
     work.progress.end()
     return lost

@@ -104,8 +104,14 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.
 
     for row in rows:
         check_names(row, schema.names, "the table")
-    columns = [_array(field, [_plain(row.get(field.name)) for row in rows]) for field in schema]
-    return pa.table(columns, schema=schema)
+    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    try:
+        structs = pa.array(plain, type=pa.struct(list(schema)))
+        return pa.Table.from_struct_array(structs).cast(schema)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        # Column by column takes longer, and says which one it was.
+        columns = [_array(field, [row.get(field.name) for row in plain]) for field in schema]
+        return pa.table(columns, schema=schema)
 
 
 def _array(field: pa.Field, values: list[Any]) -> pa.Array:
@@ -119,8 +125,10 @@ def _array(field: pa.Field, values: list[Any]) -> pa.Array:
 
 def _plain(value: Any) -> Any:
     """Return numpy's scalars and arrays as Python's, and text without lone surrogates."""
+    if value is None or type(value) in (float, int, bool):  # nearly all are
+        return value
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
