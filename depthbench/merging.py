@@ -14,7 +14,6 @@ from depthbench.errors import ResultError
 from depthbench.folder import RunFolder, check_version, sync_folder, write_refusal
 from depthbench.parts import (
     PART_KEYS,
-    PARTS_A_BATCH,
     Parts,
     open_parquet,
     read_parts,
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OF_TRIALS = ("trials", *NESTED)
+# Each batch is a row group of the tables: many small ones are slow to read.
+TRIALS_A_BATCH = 512
 
 
 def merge(
@@ -113,8 +114,8 @@ def _in_order(merged: pa.Table, keys: Parts) -> Iterator[list[str]]:
     new = conform(keys.table, "trials", names)
     every = ordered("trials", replaced(merged.select(names), new, "trial_id"))
     ids = every.column("trial_id").to_pylist()
-    for start in range(0, len(ids), PARTS_A_BATCH):
-        yield ids[start : start + PARTS_A_BATCH]
+    for start in range(0, len(ids), TRIALS_A_BATCH):
+        yield ids[start : start + TRIALS_A_BATCH]
 
 
 def _of_trials(table: pa.Table, ids: Sequence[str]) -> pa.Table:

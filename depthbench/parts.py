@@ -24,7 +24,7 @@ PART_KEYS = {"trials": ("trial", "trial_id"), "timings": ("cell", "cell_id")}
 # Reading small files is bound by opening them; small tables are joined this many at a time, since
 # each column of each costs memory of its own.
 NUM_READERS = 4
-PARTS_A_BATCH = 512
+PARTS_A_BATCH = 64
 
 
 @dataclass(frozen=True)
