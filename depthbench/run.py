@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from depthbench import store
 from depthbench.calibration import load_floors
+from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, still_waiting
 from depthbench.errors import ResultError
 from depthbench.executors import EXECUTORS, ExecutorOptions
 from depthbench.folder import named_where_full
@@ -29,6 +31,7 @@ from depthbench.timing_stage import planned_cells, time_cells
 from depthbench.training_stage import TrainingStage, label
 from depthbench.trial import (
     TrialContext,
+    best_stacking,
     data_key,
     execution_key,
     faster_execution,
@@ -161,6 +164,7 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
     work.context.executions.update(state["executions"])
     _choose_executions(work, state)
+    _plan_cohorts(work, state)
     for _ in range(MAX_PASSES):
         _train(work)
         _read_test_sets(work)
@@ -194,6 +198,7 @@ class _Work:
     retry_failed: bool
     out: Path
     is_peak_measured: bool
+    cohorts: list[Cohort] = field(default_factory=list)
 
     def is_waiting(self, status: str | None) -> bool:
         """Say whether a piece of work that ended so, or not at all, is still to be done."""
@@ -221,6 +226,21 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
         store.write_run_json(work.folder, state)
 
 
+def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
+    """Read which trials train together; plan it, once, for those that no plan has yet."""
+    work.cohorts.extend(read_cohorts(state.get("cohorts", []), work.every_trial))
+    known = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
+    new = [trial for trial in work.trials if trial.trial_id not in known]
+    if not new:
+        return
+    most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
+    choose = partial(best_stacking, context=work.context, max_members=most)
+    planned = plan_cohorts(new, choose, most, num_workers=1)
+    work.cohorts.extend(planned)
+    state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
+    store.write_run_json(work.folder, state)
+
+
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
@@ -230,11 +250,13 @@ def _train(work: _Work) -> None:
 def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
     if not waiting:
         return
+    names = {trial.trial_id for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
-    executor = EXECUTORS[work.executor](ExecutorOptions())
     work.progress.begin("train", total, total - len(waiting))
-    stage.train(executor, [(trial,) for trial in waiting], {trial.trial_id for trial in waiting})
+    stage.train(
+        EXECUTORS[work.executor](ExecutorOptions()), still_waiting(work.cohorts, names), names
+    )
     work.progress.end()
 
 

@@ -1,4 +1,4 @@
-"""Train what is waiting: groups of trials go to an executor, and each trial's part to the disk."""
+"""Train what is waiting: cohorts go to an executor, and each trial's part to the disk."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from depthbench import store
+from depthbench.cohorts import Cohort
 from depthbench.executors import Executor, Lost
 from depthbench.progress import Progress
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
-from depthbench.trial import TrialContext, TrialResult, lost_trial, run_trials
-
-# Trials that are trained together, in one worker.
-Group = tuple[Trial, ...]
+from depthbench.trial import TrialContext, TrialResult, lost_trial, run_cohort
 
 
 @dataclass(frozen=True)
@@ -26,36 +24,38 @@ class TrainingStage:
     progress: Progress
     places: Mapping[str, int]
 
-    def train(self, executor: Executor, groups: Sequence[Group], waiting: Collection[str]) -> None:
-        """Train groups, and keep of each what is waiting, as soon as its group ends.
+    def train(
+        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Collection[str]
+    ) -> None:
+        """Train cohorts, and keep of each what is waiting, as soon as its cohort ends.
 
-        Where a group of several is lost with its worker or to memory, its halves are trained, so
-        that one trial costs the others nothing but time.
+        Where a cohort of several fails or is lost with its worker, its halves are trained, so that
+        one trial costs the others nothing but time.
         """
-        while groups:
-            halves: list[Group] = []
-            for group, found in self._results(executor, groups):
-                if len(group) > 1 and _is_lost(found):
-                    halves += (group[: len(group) // 2], group[len(group) // 2 :])
+        while cohorts:
+            halves: list[Cohort] = []
+            for cohort, found in self._results(executor, cohorts):
+                if len(cohort.trials) > 1 and _has_failed(found):
+                    halves += cohort.halves()
                 else:
-                    self._keep(group, found, waiting)
-            groups = halves
+                    self._keep(cohort, found, waiting)
+            cohorts = halves
 
     def _results(
-        self, executor: Executor, groups: Sequence[Group]
-    ) -> Iterator[tuple[Group, list[TrialResult] | Lost]]:
-        work = partial(run_trials, context=self.context)
-        yield from executor.run(work, groups, self._tell)
+        self, executor: Executor, cohorts: Sequence[Cohort]
+    ) -> Iterator[tuple[Cohort, list[TrialResult] | Lost]]:
+        work = partial(run_cohort, context=self.context)
+        yield from executor.run(work, cohorts, self._tell)
 
-    def _tell(self, group: Group, told: tuple[float, float | None]) -> None:
-        self.progress.move(label(group), *told)
+    def _tell(self, cohort: Cohort, told: tuple[float, float | None]) -> None:
+        self.progress.move(label(cohort.trials), *told)
 
     def _keep(
-        self, group: Group, found: list[TrialResult] | Lost, waiting: Collection[str]
+        self, cohort: Cohort, found: list[TrialResult] | Lost, waiting: Collection[str]
     ) -> None:
-        for index, trial in enumerate(group):
+        for index, trial in enumerate(cohort.trials):
             if trial.trial_id not in waiting:
-                continue  # trained again only for the others of its group
+                continue  # trained again only for the others of its cohort
             result = (
                 lost_trial(trial, self.context, found) if isinstance(found, Lost) else found[index]
             )
@@ -66,12 +66,12 @@ class TrainingStage:
             self.progress.advance(label((trial,)) + said, is_failure=is_failure)
 
 
-def _is_lost(found: list[TrialResult] | Lost) -> bool:
-    return isinstance(found, Lost) or any(result.row["status"] == "oom" for result in found)
+def _has_failed(found: list[TrialResult] | Lost) -> bool:
+    return isinstance(found, Lost) or any(result.row["status"] in FAILURES for result in found)
 
 
-def label(group: Group) -> str:
+def label(trials: Sequence[Trial]) -> str:
     """Return how people are told of trials that are trained together."""
-    first = group[0]
-    seeds = f"seed {first.seed}" if len(group) == 1 else f"{len(group)} trials"
+    first = trials[0]
+    seeds = f"seed {first.seed}" if len(trials) == 1 else f"{len(trials)} trials"
     return f"{first.family} L {first.depth} d {first.width} {seeds}"

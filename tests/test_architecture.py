@@ -24,10 +24,11 @@ LAYERS = [
     {"journal"},
     {"timing_stage", "training_stage"},
     {"trial", "expand"},
+    {"stacking"},
     {"training", "timing", "probes", "matching", "suite", "sections", "checks", "claim_checks"},
     {"salvage", "overrides", "mistakes"},
     {"models", "data", "executors", "report", "variants", "options", "document"},
-    {"progress", "interruption", "selection"},
+    {"progress", "interruption", "selection", "cohorts"},
     {
         "store",
         "calibration",
