@@ -15,13 +15,15 @@ import typer
 from typer.core import TyperGroup
 
 from depthbench.errors import DepthbenchError
+from depthbench.interruption import (
+    INTERRUPTED,
+    end_at_another_interrupt,
+    ended_by_another_interrupt,
+)
 
 if TYPE_CHECKING:
     from depthbench.spec import Trial
     from depthbench.suite import Suite
-
-# After Ctrl-C, and SIGTERM, which stops a run in the same way.
-INTERRUPTED = 130
 
 
 class Format(StrEnum):
@@ -62,8 +64,8 @@ class _Boundary(TyperGroup):
             _complain(str(error), *getattr(error, "__notes__", ()))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as error:
-            notes = getattr(error, "__notes__", ())
-            _complain("interrupted; what was finished is kept", *notes)
+            with ended_by_another_interrupt():
+                _complain("interrupted; what was finished is kept", *_notes(error))
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -388,9 +390,24 @@ def _complain(*messages: str) -> None:
     console.print(Text("error: ", style="bold red") + Text("\n".join(messages)))
 
 
+def _notes(error: BaseException | None) -> list[str]:
+    """Return what to do next: an interrupt of the tidying after an interrupt says nothing new."""
+    notes: list[str] = []
+    while error is not None and not notes:
+        notes = list(getattr(error, "__notes__", ()))
+        error = error.__context__
+    return notes
+
+
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            # Libraries still tidy up after this, and it takes a moment.
+            end_at_another_interrupt()
+        raise
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from depthbench import store
 from depthbench.calibration import load_floors
 from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, still_waiting
 from depthbench.errors import ResultError
+from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
@@ -34,10 +35,12 @@ from depthbench.trial import (
     data_key,
     execution_key,
     faster_execution,
-    has_weights,
     read_test_set,
 )
 from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
+
+# How often work is done whose part turns out corrupt when parts are merged.
+MAX_PASSES = 3
 
 __all__ = ["RunSummary", "label", "run_suite", "time_suite"]
 
@@ -120,7 +123,8 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
         num_trials = len(request.every_trial)
         state = open_run(request.suite, folder, request.device, digests, num_trials)
         try:
-            status = _do(work, state, keep_weights=options.keep_weights)
+            with named_where_full(folder.path):
+                close_run(folder, state, _do(work, state, keep_weights=options.keep_weights))
         except BaseException as error:
             error.add_note(f"finish it with: {run_command(request.suite, options)}")
             is_stop = isinstance(error, KeyboardInterrupt)
@@ -129,7 +133,6 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
             raise
         finally:
             progress.end()
-        close_run(folder, state, status)
     retry_command = run_command(request.suite, replace(options, retry_failed=True))
     chosen = [trial.trial_id for trial in request.trials]
     return summarise_run(folder, work.suite.name, work.context.run, chosen, retry_command)
@@ -181,11 +184,19 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     work.context.executions.update(state["executions"])
     _choose_executions(work, state)
     _plan_cohorts(work, state)
-    _train(work)
-    _read_test_sets(work)
-    _time(work, state["environment"])
-    store.merge(work.folder)
-    ended = store.finished_trials(work.folder).keys()
+    for _ in range(MAX_PASSES):
+        _train(work)
+        _read_test_sets(work)
+        _time(work, state["environment"])
+        is_torn = bool(store.merge(work.folder))
+        ended = store.finished_trials(work.folder).keys()
+        if not is_torn and ended >= {trial.trial_id for trial in work.trials}:
+            break
+    else:
+        raise ResultError(
+            f"{work.folder.parts}: parts were corrupt {MAX_PASSES} times, just after they had been "
+            "written. Check the disk, or choose another with --out DIR"
+        )
     is_whole = ended >= {trial.trial_id for trial in work.every_trial}
     if is_whole and not keep_weights:
         shutil.rmtree(work.folder.weights_folder, ignore_errors=True)
@@ -293,23 +304,34 @@ def _read_test_sets(work: _Work) -> None:
     A variant of which some trials have not run yet, because of --only, is left for later.
     """
     finished, is_best = _selected(work)
-    lost = [t for t in _unread(work, finished, is_best) if not has_weights(t, work.context)]
+    lost = _read_each(work, finished, list(_unread(work, finished, is_best)))
     if lost:
         _train_waiting(work, lost, len(lost))
         finished, is_best = _selected(work)
-    unread = {trial.trial_id for trial in _unread(work, finished, is_best)}
+        _read_each(work, finished, list(_unread(work, finished, is_best)))
+    flags = {key: _selection_columns(finished[key], is_best[key]) for key in is_best}
+    flags = {key: values for key, values in flags.items() if values}
+    if flags:
+        store.update_trials(work.folder, flags)
+
+
+def _read_each(
+    work: _Work, finished: dict[str, dict[str, Any]], unread: Sequence[Trial]
+) -> list[Trial]:
+    """Read the test set with trained trials; return those whose weights are gone or torn."""
+    lost = []
     if unread:
         work.progress.begin("test", len(unread), 0)
-    for trial in work.every_trial:
-        if trial.trial_id not in is_best:
+    for trial in unread:
+        values = read_test_set(trial, work.context)
+        if values is None:
+            lost.append(trial)
             continue
-        values = _selection_columns(finished[trial.trial_id], is_best[trial.trial_id])
-        if trial.trial_id in unread:
-            values |= read_test_set(trial, work.context)
-            work.progress.advance(label((trial,)), is_failure="status" in values)
-        if values:
-            store.update_trial(work.folder, trial.trial_id, **values)
+        store.update_trial(work.folder, trial.trial_id, is_selected=True, **values)
+        finished[trial.trial_id] |= {"is_selected": True, "has_test": "status" not in values}
+        work.progress.advance(label((trial,)), is_failure="status" in values)
     work.progress.end()
+    return lost
 
 
 def _selected(work: _Work) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:

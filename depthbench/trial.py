@@ -16,9 +16,9 @@ import torch
 from depthbench.cohorts import Cohort, Stacking
 from depthbench.data import load
 from depthbench.environment import device_name
-from depthbench.errors import DataError
+from depthbench.errors import DataError, ResultError
 from depthbench.executors import Lost, Tell
-from depthbench.folder import write_atomically
+from depthbench.folder import make_folder, write_atomically
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
@@ -153,7 +153,7 @@ def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
 
 
 def threads_for(trial: Trial, num_members: int = 1) -> AbstractContextManager[None]:
-    """Return the context in which trials train together: one CPU thread if their steps are small."""
+    """Return the context in which trials train: one CPU thread where their steps are small."""
     examples = num_members * trial.train.batch_size
     return cpu_threads(training_threads(trial.cost.forward_flops, examples))
 
@@ -170,14 +170,16 @@ def training_steps(trial: Trial, context: TrialContext) -> Iterator[None]:
         yield
 
 
-def read_test_set(trial: Trial, context: TrialContext) -> Row:
-    """Return the test metrics of a trained trial, from its saved weights, or how it failed."""
+def read_test_set(trial: Trial, context: TrialContext) -> Row | None:
+    """Return the test metrics of a trained trial, or how it failed; None without its weights."""
+    weights = _weights(trial, context)
+    if weights is None:
+        return None
 
     def work() -> Row:
         task, data = context.learned_data(data_key(trial))
         model = _model(trial, context)
-        path = weights_path(context.weights_folder, trial.trial_id)
-        model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
+        model.load_state_dict(weights)
         with threads_for(trial):
             metrics = evaluate(model, data.test, precision=trial.train.precision, task=task)
         return {f"test_{name}": value for name, value in metrics.items()}
@@ -185,15 +187,14 @@ def read_test_set(trial: Trial, context: TrialContext) -> Row:
     return _caught(work)
 
 
-def has_weights(trial: Trial, context: TrialContext) -> bool:
-    """Say whether a trial's weights are there and whole."""
+def _weights(trial: Trial, context: TrialContext) -> dict[str, Any] | None:
+    """Return a trial's weights, None where they are not there or not whole."""
     path = weights_path(context.weights_folder, trial.trial_id)
 
     def work() -> Row:
-        torch.load(path, map_location="cpu", weights_only=True)
-        return {}
+        return {"weights": torch.load(path, map_location="cpu", weights_only=True)}
 
-    return path.exists() and not _caught(work)
+    return _caught(work).get("weights") if path.exists() else None
 
 
 def faster_execution(trial: Trial, context: TrialContext) -> str:
@@ -292,8 +293,10 @@ def _caught(work: Callable[[], Row]) -> Row:
     """Return the work's row, or the row of how it failed."""
     try:
         return work()
-    except DataError:
-        raise  # no trial can run without its data: the user must know before the next one
+    except (DataError, ResultError):
+        # No trial can run without its data or where its weights cannot be written: the user must
+        # know before the next one.
+        raise
     except Exception as error:  # noqa: BLE001 - a failed trial is a row, never a lost run
         return dict(failure_columns(error))
 
@@ -332,7 +335,7 @@ def _save_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def _save(value: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     content = io.BytesIO()
     torch.save(value, content)
     write_atomically(path, content.getbuffer())

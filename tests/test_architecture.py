@@ -37,6 +37,7 @@ LAYERS = [
         "environment",
         "machine",
         "folder",
+        "merging",
         "parts",
         "tables",
         "units",
