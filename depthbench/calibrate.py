@@ -145,7 +145,7 @@ def _cells(runs: Sequence[DataFrame], floors: dict[str, float]) -> list[Row]:
     return [
         {"cell_id": cell_id}
         | {name: cell.facts[name] for name in CELL_FACTS}
-        | {"seconds": exp(fmean(cell.log_medians.values())) if cell.log_medians else None}
+        | {"seconds": exp(fmean(cell.log_times.values())) if cell.log_times else None}
         | {"floor": floors.get(cell_id), "status": cell.status}
         for cell_id, cell in cells.items()
     ]

@@ -10,7 +10,7 @@ from depthbench.record import column_names
 from depthbench.report.floors import false_positives, floors_of, noise_floors
 from depthbench.report.gate import ALPHA, MARGIN, compare_cells, compare_timings
 from depthbench.report.moderated import _moderated, spreads
-from depthbench.report.processes import CellTimes, process_medians
+from depthbench.report.processes import CellTimes, process_times, quiet_time
 from depthbench.timing.session import NUM_PROCESSES
 from tests.fixtures_results import timing_row
 
@@ -61,11 +61,11 @@ def test_equal_runs_are_rarely_called_worse(num_processes):
 def test_what_all_cells_of_a_process_share_is_not_taken_for_48_observations():
     generator = np.random.default_rng(2)
     slow = [simulated(generator, shared=0.5, sd=0.002) for _ in range(2)]
-    found = spreads([[run[f"c{index}"].log_medians for run in slow] for index in range(NUM_CELLS)])
+    found = spreads([[run[f"c{index}"].log_times for run in slow] for index in range(NUM_CELLS)])
     # 3 processes a side have 4 degrees of freedom, however many cells were timed in them.
     assert all(4 <= spread.degrees < 5 for spread in found)
     own = [simulated(generator) for _ in range(2)]
-    found = spreads([[run[f"c{index}"].log_medians for run in own] for index in range(NUM_CELLS)])
+    found = spreads([[run[f"c{index}"].log_times for run in own] for index in range(NUM_CELLS)])
     assert all(spread.degrees > 8 for spread in found)
     assert found[0].variance == pytest.approx(0.03**2 + 0.0085**2, rel=0.3)
 
@@ -187,12 +187,14 @@ def test_old_tables_without_processes_fall_back_to_samples_and_say_so():
         assert not any(note.startswith("candidate") for note in change.notes)
 
 
-def test_the_medians_are_of_processes_and_else_of_blocks_in_order():
+def test_quiet_times_are_of_processes_and_else_of_blocks_in_order():
     samples = [1.0, 10.0, 3.0, 30.0, 2.0, 20.0]
-    assert process_medians(samples, [0, 1, 0, 1, 0, 1]) == ({0: 2.0, 1: 20.0}, True)
-    assert process_medians(samples, None) == ({0: 5.5, 1: 16.5, 2: 11.0}, False)
-    assert process_medians(samples, [4] * 6)[1] is False  # one process says nothing of others
-    assert process_medians(None, None) == ({}, False)
+    times, is_by_process = process_times(samples, [0, 1, 0, 1, 0, 1])
+    assert (times, is_by_process) == (pytest.approx({0: 1.2, 1: 12.0}), True)
+    times, is_by_process = process_times(samples, None)
+    assert (times, is_by_process) == (pytest.approx({0: 1.9, 1: 5.7, 2: 3.8}), False)
+    assert process_times(samples, [4] * 6)[1] is False  # one process says nothing of others
+    assert process_times(None, None) == ({}, False)
 
 
 def test_flags_and_a_canary_that_moved_are_told_and_change_no_verdict():
@@ -202,6 +204,14 @@ def test_flags_and_a_canary_that_moved_are_told_and_change_no_verdict():
     assert change.verdict == "worse"
     assert any("throttled" in note for note in change.notes)
     assert any("canary" in note and "+20%" in note for note in change.notes)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
+def test_disturbed_samples_do_not_move_a_quiet_time_while_a_tenth_is_undisturbed(share):
+    generator = np.random.default_rng(3)
+    samples = 1e-3 * generator.normal(1.0, 0.005, 200)
+    disturbed = samples * np.where(generator.random(200) < share, 1.5, 1.0)
+    assert quiet_time(list(disturbed)) == pytest.approx(quiet_time(list(samples)), rel=0.01)
 
 
 def test_equal_samples_are_the_same_and_divide_by_nothing():
@@ -222,7 +232,7 @@ def test_a_floor_is_what_95_of_100_pairs_of_equal_runs_stay_within():
         for _ in range(5):
             pair = [simulated(generator, drift=0.02) for _ in range(2)]
             for cell_id, floor in floors.items():
-                first, second = (np.mean(list(p[cell_id].log_medians.values())) for p in pair)
+                first, second = (np.mean(list(p[cell_id].log_times.values())) for p in pair)
                 within.append(abs(second - first) <= np.log1p(floor))
     assert np.mean(within) == pytest.approx(0.95, abs=0.03)
 

@@ -13,7 +13,7 @@ from math import exp, log
 from typing import TYPE_CHECKING, Any
 
 from depthbench.report.groups import OPTION_COLUMNS
-from depthbench.report.processes import process_medians
+from depthbench.report.processes import process_times
 from depthbench.report.rows import Key, Row, distinguishing, key_of, records, settings_text
 from depthbench.report.statistics import Estimate, combined_means
 from depthbench.report.values import DepthCost, DepthTax, LayerCost, WidthLaw
@@ -72,14 +72,14 @@ def _cells(run: Run) -> list[Row]:
             row |= dict.fromkeys(_STEP)
         hidden = row["hidden"]
         row["expansion"] = None if hidden is None else round(hidden / row["width"], 2)
-        row["seconds"] = _medians(row, "samples_seconds")
+        row["seconds"] = _times(row, "samples_seconds")
         if row["seconds"]:
             found.append(row)
     return found
 
 
-def _medians(row: Row, samples: str) -> list[float]:
-    return list(process_medians(row[samples], row["samples_process"])[0].values())
+def _times(row: Row, samples: str) -> list[float]:
+    return list(process_times(row[samples], row["samples_process"])[0].values())
 
 
 def _grouped(rows: Sequence[Row], columns: Sequence[str]) -> list[list[Row]]:
@@ -162,7 +162,7 @@ def _launch_bound(cell: Row, cells: Sequence[Row]) -> Estimate | None:
     graphed = _partner(cells, same, cell, **key)
     if graphed is None:
         return None
-    wall = [_medians(row, "wall_samples_seconds") for row in (graphed, cell)]
+    wall = [_times(row, "wall_samples_seconds") for row in (graphed, cell)]
     first, second = wall if all(wall) else (graphed["seconds"], cell["seconds"])
     return _mapped(_log_ratio(first, second), lambda value: 1 - exp(value))
 

@@ -45,7 +45,7 @@ def floors_of(runs: Sequence[Cells]) -> dict[str, float]:
     for index, run in enumerate(runs):
         for cell in run.values():
             if cell.is_usable:
-                mean = sum(cell.log_medians.values()) / len(cell.log_medians)
+                mean = sum(cell.log_times.values()) / len(cell.log_times)
                 levels.setdefault(cell.cell_id, {})[index] = mean
     levels = {cell_id: found for cell_id, found in levels.items() if len(found) >= MIN_RUNS}
     if not levels:

@@ -37,7 +37,7 @@ class CellChange:
     """What became of one cell between two runs.
 
     `change_fraction` is candidate over baseline, minus 1: positive is slower. Seconds are the
-    geometric means of the medians of processes. Numbers are None where the cell was not compared.
+    geometric means of the quiet times of processes. Numbers are None where the cell was not compared.
     """
 
     cell_id: str
@@ -131,7 +131,7 @@ def _changes(
     pairs: Sequence[tuple[CellTimes, CellTimes]], floors: Mapping[str, float]
 ) -> list[CellChange]:
     """Return changes with their p values, before q values are known; alike cells share a spread."""
-    found = spreads([(before.log_medians, after.log_medians) for before, after in pairs])
+    found = spreads([(before.log_times, after.log_times) for before, after in pairs])
     return [
         _change(before, after, spread, floors.get(before.cell_id))
         for (before, after), spread in zip(pairs, found, strict=True)
@@ -148,7 +148,7 @@ def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | 
 
     first, second = _mean(before), _mean(after)
     change = second - first
-    numbers = len(before.log_medians), len(after.log_medians)
+    numbers = len(before.log_times), len(after.log_times)
     error = sqrt(spread.variance * sum(1 / num for num in numbers))
     if error:
         p_value = float(2 * stdtr(spread.degrees, -abs(change) / error))
@@ -178,7 +178,7 @@ def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | 
 
 
 def _mean(cell: CellTimes) -> float:
-    return sum(cell.log_medians.values()) / len(cell.log_medians)
+    return sum(cell.log_times.values()) / len(cell.log_times)
 
 
 def _notes(before: CellTimes, after: CellTimes) -> list[str]:

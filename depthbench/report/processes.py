@@ -1,8 +1,14 @@
 """What each process of a timed cell says: the unit in which times are independent.
 
 Samples of one process are alike; those of another process of the same network lie up to 8% away.
-So intervals and tests stand on one median a process, and on their logs, since noise is a share
+So intervals and tests stand on one number a process, and on their logs, since noise is a share
 of the time.
+
+That number is a low quantile, the quiet time: what a call takes when the machine leaves it alone.
+Noise on a shared machine only adds, in bursts that may last for half of a run, and with the share
+of disturbed samples the median wanders between the quiet time and the disturbed one. Between runs
+of the same code on two shared cores medians differed by up to 16% (95% of cells), the 10th
+percentiles by up to 5% (docs/log.md).
 """
 
 from __future__ import annotations
@@ -12,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from depthbench.report.rows import Row, records
@@ -35,6 +40,9 @@ CELL_KEYS = (
 )
 # What tells people which cell is meant, in the order in which it is said.
 CELL_FACTS = ("family", "backbone", "depth", "width", *CELL_KEYS)
+# Of the samples of a process: low enough to be quiet while most are disturbed, and not the lowest,
+# which one lucky reading of a clock would be.
+QUIET_QUANTILE = 0.1
 # Without the processes of its samples a cell is split, in order, into so many blocks.
 NUM_BLOCKS = 3
 _COLUMNS = (
@@ -51,7 +59,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class CellTimes:
-    """One timed cell: the log of the median of each process, by process.
+    """One timed cell: the log of the quiet time of each process, by process.
 
     Where `is_by_process` is False, blocks of samples of one process, or of unknown ones, stand in
     for processes, and differ less than processes do.
@@ -61,15 +69,15 @@ class CellTimes:
     facts: Row
     status: str
     error: str
-    log_medians: Mapping[int, float]
+    log_times: Mapping[int, float]
     is_by_process: bool
     flags: tuple[str, ...]
     canary_seconds: float | None
 
     @property
     def is_usable(self) -> bool:
-        """Say whether there are two medians or more, so that they have a spread."""
-        return self.status == "ok" and len(self.log_medians) > 1
+        """Say whether there are two processes or more, so that they have a spread."""
+        return self.status == "ok" and len(self.log_times) > 1
 
 
 def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
@@ -78,23 +86,23 @@ def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
 
 
 def _cell(row: Row) -> CellTimes:
-    medians, is_by_process = process_medians(row["samples_seconds"], row["samples_process"])
+    times, is_by_process = process_times(row["samples_seconds"], row["samples_process"])
     return CellTimes(
         cell_id=row["cell_id"],
         facts={name: row[name] for name in CELL_FACTS},
         status=str(row["status"]),
         error=" ".join(str(row["error"] or "").split()),
-        log_medians={process: log(value) for process, value in medians.items()},
+        log_times={process: log(value) for process, value in times.items()},
         is_by_process=is_by_process,
         flags=tuple(row["flags"] or ()),
         canary_seconds=row["canary_median_seconds"],
     )
 
 
-def process_medians(
+def process_times(
     samples: Sequence[float] | None, processes: Sequence[Any] | None
 ) -> tuple[dict[int, float], bool]:
-    """Return the median of each process in seconds, and whether they are of processes at all.
+    """Return the quiet time of each process in seconds, and whether they are of processes at all.
 
     Args:
         samples: seconds a call, in the order in which they were taken.
@@ -107,7 +115,16 @@ def process_medians(
             if value > 0:
                 by_process[int(process)].append(value)
         if len(by_process) > 1:
-            return {key: median(found) for key, found in sorted(by_process.items())}, True
+            return {key: quiet_time(found) for key, found in sorted(by_process.items())}, True
     ends = [round(len(positive) * block / NUM_BLOCKS) for block in range(NUM_BLOCKS + 1)]
     blocks = [positive[first:last] for first, last in pairwise(ends)]
-    return {index: median(block) for index, block in enumerate(blocks) if block}, False
+    return {index: quiet_time(block) for index, block in enumerate(blocks) if block}, False
+
+
+def quiet_time(samples: Sequence[float]) -> float:
+    """Return the low quantile of samples that stands for an undisturbed call."""
+    ordered = sorted(samples)
+    place = QUIET_QUANTILE * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
