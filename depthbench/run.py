@@ -18,14 +18,14 @@ from depthbench.executors import EXECUTORS, ExecutorOptions
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
-from depthbench.progress import Progress, Quiet
+from depthbench.progress import Ending, Progress, Quiet, Work
 from depthbench.record import FAILURES, METRICS
 from depthbench.request import RunOptions, RunRequest, request_run, run_command
 from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
-from depthbench.timing_stage import planned_cells, time_cells
-from depthbench.training_stage import TrainingStage, label
+from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
+from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
     data_key,
@@ -213,18 +213,25 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
-    _train_waiting(work, waiting, len(work.trials))
+    to_do = {trial.trial_id for trial in waiting}
+    former = (
+        ended_work(trial, finished[trial.trial_id])
+        for trial in work.trials
+        if trial.trial_id not in to_do
+    )
+    _train_waiting(work, waiting, former)
 
 
-def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
+def _train_waiting(
+    work: _Work, waiting: Sequence[Trial], former: Iterable[tuple[Work, Ending]] = ()
+) -> None:
     if not waiting:
         return
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
     executor = EXECUTORS[work.executor](ExecutorOptions())
-    work.progress.begin("train", total, total - len(waiting))
-    stage.train(executor, [(trial,) for trial in waiting], {trial.trial_id for trial in waiting})
-    work.progress.end()
+    to_do = {trial.trial_id for trial in waiting}
+    stage.train(executor, [(trial,) for trial in waiting], to_do, former)
 
 
 def _read_test_sets(work: _Work) -> None:
@@ -235,18 +242,20 @@ def _read_test_sets(work: _Work) -> None:
     finished, is_best = _selected(work)
     lost = [t for t in _unread(work, finished, is_best) if not has_weights(t, work.context)]
     if lost:
-        _train_waiting(work, lost, len(lost))
+        _train_waiting(work, lost)
         finished, is_best = _selected(work)
     unread = {trial.trial_id for trial in _unread(work, finished, is_best)}
-    if unread:
-        work.progress.begin("test", len(unread), 0)
+    tests = {t.trial_id: Work(label((t,))) for t in work.every_trial if t.trial_id in unread}
+    if tests:
+        work.progress.begin("test", tests.values())
     for trial in work.every_trial:
         if trial.trial_id not in is_best:
             continue
         values = _selection_columns(finished[trial.trial_id], is_best[trial.trial_id])
         if trial.trial_id in unread:
             values |= read_test_set(trial, work.context)
-            work.progress.advance(label((trial,)), is_failure="status" in values)
+            ended = Ending(str(values.get("status", "ok")), is_failure="status" in values)
+            work.progress.advance(tests[trial.trial_id], (ended,))
         if values:
             store.update_trial(work.folder, trial.trial_id, **values)
     work.progress.end()
@@ -293,7 +302,13 @@ def _time(work: _Work, facts: Mapping[str, Any]) -> None:
     waiting = [c for c in cells if work.is_waiting(_status(finished, c.cell.cell_id))]
     if not waiting:
         return
-    work.progress.begin("time", len(cells), len(cells) - len(waiting))
+    names = {item.cell.cell_id for item in waiting}
+    former = (
+        (timing_work(item), cell_ending(finished[item.cell.cell_id]))
+        for item in cells
+        if item.cell.cell_id not in names
+    )
+    work.progress.begin("time", map(timing_work, waiting), former)
     floors, _ = load_floors(work.out, work.suite.name, facts)
 
     def keep(row: dict[str, Any]) -> None:
@@ -328,7 +343,7 @@ def time_suite(
     executions = {key: faster_execution(trial, context) for key, trial in auto.items()}
     cells = list(planned_cells(suite, "calibration", trials, executions))
     progress = progress or Quiet()
-    progress.begin("time", len(cells), 0)
+    progress.begin("time", map(timing_work, cells))
     time_cells(suite, cells, device, rows.append, progress=progress)
     progress.end()
     return pd.DataFrame(rows)

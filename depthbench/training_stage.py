@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from depthbench import store
 from depthbench.executors import Executor, Lost
-from depthbench.progress import Progress
+from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
-from depthbench.trial import TrialContext, TrialResult, lost_trial, run_trials
+from depthbench.trial import TrialContext, TrialResult, execution_key, lost_trial, run_trials
+from depthbench.workload import rough_seconds
 
 # Trials that are trained together, in one worker.
 Group = tuple[Trial, ...]
@@ -25,34 +27,60 @@ class TrainingStage:
     folder: store.RunFolder
     progress: Progress
     places: Mapping[str, int]
+    under_way: dict[tuple[str, int], Work] = field(default_factory=dict)
 
-    def train(self, executor: Executor, groups: Sequence[Group], waiting: Collection[str]) -> None:
+    def train(
+        self,
+        executor: Executor,
+        groups: Sequence[Group],
+        waiting: Collection[str],
+        former: Iterable[tuple[Work, Ending]] = (),
+    ) -> None:
         """Train groups, and keep of each what is waiting, as soon as its group ends.
 
         Where a group of several is lost with its worker or to memory, its halves are trained, so
         that one trial costs the others nothing but time.
+
+        Args:
+            executor: where groups run.
+            groups: what is trained together.
+            waiting: the trials whose results are kept, by trial_id.
+            former: what a former session has done of this stage, for those who watch.
         """
+        todo = (training_work(group, waiting) for group in groups)
+        self.progress.begin("train", todo, former)
         while groups:
             halves: list[Group] = []
-            for group, found in self._results(executor, groups):
+            for group, found in self._results(executor, groups, waiting):
+                work = self.under_way.pop(_name(group), None) or training_work(group, waiting)
                 if len(group) > 1 and _is_lost(found):
+                    self.progress.advance(work, ())
                     halves += (group[: len(group) // 2], group[len(group) // 2 :])
                 else:
-                    self._keep(group, found, waiting)
+                    self.progress.advance(work, self._keep(group, found, waiting))
             groups = halves
+        self.progress.end()
 
     def _results(
-        self, executor: Executor, groups: Sequence[Group]
+        self, executor: Executor, groups: Sequence[Group], waiting: Collection[str]
     ) -> Iterator[tuple[Group, list[TrialResult] | Lost]]:
         work = partial(run_trials, context=self.context)
-        yield from executor.run(work, groups, self._tell)
+        yield from executor.run(work, groups, partial(self._tell, waiting))
 
-    def _tell(self, group: Group, told: tuple[float, float | None]) -> None:
-        self.progress.move(label(group), *told)
+    def _tell(
+        self, waiting: Collection[str], group: Group, told: tuple[float, float | None]
+    ) -> None:
+        """Pass on how far a group is; called at each step, so its work is made once."""
+        name = _name(group)
+        if name not in self.under_way:
+            self.under_way[name] = training_work(group, waiting)
+        self.progress.move(self.under_way[name], *told)
 
     def _keep(
         self, group: Group, found: list[TrialResult] | Lost, waiting: Collection[str]
-    ) -> None:
+    ) -> list[Ending]:
+        """Write the parts of what is waiting, and return how each ended."""
+        endings = []
         for index, trial in enumerate(group):
             if trial.trial_id not in waiting:
                 continue  # trained again only for the others of its group
@@ -61,13 +89,43 @@ class TrainingStage:
             )
             row = result.row | {"plan_index": self.places[trial.trial_id]}
             store.write_trial_part(self.folder, row, result.curves)
-            said = "" if row["status"] == "ok" else f" {row['status']}"
-            is_failure = row["status"] in FAILURES
-            self.progress.advance(label((trial,)) + said, is_failure=is_failure)
+            endings.append(ending(row))
+        return endings
 
 
 def _is_lost(found: list[TrialResult] | Lost) -> bool:
     return isinstance(found, Lost) or any(result.row["status"] == "oom" for result in found)
+
+
+def _name(group: Group) -> tuple[str, int]:
+    """Return what tells the groups of a stage apart: no trial is in two of one size."""
+    return group[0].trial_id, len(group)
+
+
+def training_work(group: Group, waiting: Collection[str]) -> Work:
+    """Return a group as progress hears of it; what is trained once more counts for nothing."""
+    first = group[0]
+    cost = rough_seconds(first)
+    return Work(
+        label=label(group),
+        count=sum(trial.trial_id in waiting for trial in group),
+        shape=(execution_key(first), first.task, cost),
+        cost=cost,
+        variant=_short(first),
+        group=(first.dataset, first.task),
+    )
+
+
+def ended_work(trial: Trial, row: Mapping[str, Any]) -> tuple[Work, Ending]:
+    """Return a trial that a former session has done, as progress hears of it."""
+    work = Work(label((trial,)), variant=_short(trial), group=(trial.dataset, trial.task))
+    return work, ending(row)
+
+
+def ending(row: Mapping[str, Any]) -> Ending:
+    """Return how a trial ended, by its row."""
+    status = row["status"]
+    return Ending(status, status in FAILURES, row.get("val_loss"))
 
 
 def label(group: Group) -> str:
@@ -75,3 +133,8 @@ def label(group: Group) -> str:
     first = group[0]
     seeds = f"seed {first.seed}" if len(group) == 1 else f"{len(group)} trials"
     return f"{first.family} L {first.depth} d {first.width} {seeds}"
+
+
+def _short(trial: Trial) -> str:
+    kernel = f" k{trial.variant.kernel}" if trial.variant.kernel else ""
+    return f"{trial.family} L{trial.depth} d{trial.width}{kernel}"

@@ -23,7 +23,7 @@ LAYERS = [
     {"request", "outcome"},
     {"journal"},
     {"timing_stage", "training_stage"},
-    {"trial", "expand"},
+    {"trial", "expand", "workload"},
     {"training", "timing", "probes", "matching", "suite", "sections", "checks", "claim_checks"},
     {"salvage", "overrides", "mistakes"},
     {"models", "data", "executors", "report", "variants", "options", "document"},
