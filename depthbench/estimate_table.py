@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from depthbench.report.tables import Heading, render_table
@@ -50,7 +51,17 @@ def render_estimate(
         console=console,
         num_names=1,
     )
-    return "\n".join([table.rstrip("\n"), "", *_notes(estimate)])
+    notes = _notes(estimate)
+    if format == "terminal":
+        width = (console or _console()).width
+        notes = [line for note in notes for line in wrap(note, width, subsequent_indent="  ")]
+    return "\n".join([table.rstrip("\n"), "", *notes])
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
 
 
 def _basis(estimate: Mapping[str, Any]) -> str:

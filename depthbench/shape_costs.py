@@ -71,7 +71,11 @@ class ShapeCosts:
             for index, (shape, other) in enumerate(self.shapes.items())
             if shape in self.measured and _kind(other) == _kind(group)
         )[:2]
-        scaled = [times.scaled(_rough(group) / rough) for _, _, times, rough in near]
+        # The memory of the dearest shapes is measured: between them, not beyond.
+        scaled = [
+            replace(times.scaled(_rough(group) / rough), peak_bytes=times.peak_bytes)
+            for _, _, times, rough in near
+        ]
         total = sum(1 / distance for distance, *_ in near)
         return _mean(scaled, [1 / distance / total for distance, *_ in near])
 
@@ -114,12 +118,13 @@ def _mean(times: Sequence[StepTimes], weights: Sequence[float]) -> StepTimes:
         parts = (getattr(t, name) * w for t, w in zip(times, weights, strict=True))
         return sum(parts, Spent())
 
-    peaks = [t.peak_bytes for t in times if t.peak_bytes is not None]
+    pairs = [(t.peak_bytes, w) for t, w in zip(times, weights, strict=True)]
+    peaks = [peak * weight for peak, weight in pairs if peak is not None]
     return replace(
         times[0],
         build=of("build"),
         step=of("step"),
         evaluation_batch=of("evaluation_batch"),
         evaluation_example=of("evaluation_example"),
-        peak_bytes=max(peaks) if peaks else None,
+        peak_bytes=round(sum(peaks)) if len(peaks) == len(pairs) else None,
     )

@@ -86,10 +86,11 @@ def workload_of(trial: Trial) -> Workload:
         due = trial.train.evaluations or 1
         return Workload(None, horizon.amount, max(1, due), examples)
     due = _num_due(horizon, horizon.num_steps, trial.train.evaluations)
-    before = _num_due(horizon, horizon.num_steps - 1, trial.train.evaluations)
-    # After the last step there is a validation, due or not.
+    before = _num_due(horizon, max(0, horizon.num_steps - 1), trial.train.evaluations)
+    # After the last step there is a validation, due or not; several due at one step are one.
     num_validations = due if due > before else due + 1
-    return Workload(horizon.num_steps, None, num_validations, examples)
+    most = max(1, horizon.num_steps)
+    return Workload(horizon.num_steps, None, min(num_validations, most), examples)
 
 
 def _num_due(horizon: Horizon, step: int, evaluations: int | None) -> int:

@@ -101,6 +101,7 @@ def test_there_is_no_cycle():
         "import depthbench.store, depthbench.environment, depthbench.executors",
         "import depthbench.report.summary, depthbench.report.claims, depthbench.report.render",
         "import depthbench.data",
+        "import depthbench.plan, depthbench.progress",
         "from depthbench import load_suite, read_run",
     ],
 )
