@@ -195,13 +195,14 @@ def plan(
     from depthbench.expand import expand, load_to_expand, select
 
     loaded = load_to_expand(suite, overrides or ())
-    trials = expand(loaded)
-    trials = select(trials, only) if only else trials
+    every_trial = expand(loaded)
+    trials = select(every_trial, only) if only else every_trial
     more = None
     if has_estimate:
         from depthbench.estimate import estimate
 
-        more = {"estimate": estimate(loaded, trials, device, num_workers=workers).describe()}
+        found = estimate(loaded, trials, device, every_trial=every_trial, num_workers=workers)
+        more = {"estimate": found.describe()}
     _print_plan(loaded, trials, format, more)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from depthbench.request import resolve_device
+from depthbench.selection import selection_key
 from depthbench.shape_costs import Group, Measure, ShapeCosts
 from depthbench.spec import Trial
 from depthbench.step_times import Spent, StepTimes, example_bytes, measure_group
@@ -85,6 +86,7 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     trials: Sequence[Trial],
     device: str,
     *,
+    every_trial: Sequence[Trial] | None = None,
     groups: Sequence[Group] | None = None,
     num_workers: int = 1,
     measure: Measure = measure_group,
@@ -96,6 +98,7 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         suite: whose timing section says what is timed.
         trials: what is run, at least one.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
+        every_trial: of the suite, where `trials` are some (default: the same).
         groups: the trials as they train together (default: each alone).
         num_workers: how many groups train at a time.
         measure: returns what a group costs.
@@ -110,7 +113,10 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     costs = ShapeCosts(groups or solo, device, measure, max_shapes)
     # The test pass goes trial by trial, however they were trained.
     alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
-    stages = [_training(groups or solo, costs, num_workers), _testing(trials, alone)]
+    stages = [
+        _training(groups or solo, costs, num_workers),
+        _testing(trials, every_trial or trials, alone),
+    ]
     if suite.timing is not None:
         stages.append(_timing(suite, trials, device))
     largest = costs.largest()
@@ -157,17 +163,22 @@ def _group_cost(group: Group, times: StepTimes) -> Spent:
     return times.build + training + validation + final + overhead
 
 
-def _testing(trials: Sequence[Trial], costs: ShapeCosts) -> StageCost:
-    """Return what the test pass costs: the seeds of each variant at one learning rate."""
+def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts) -> StageCost:
+    """Return what the test pass costs: the seeds of each variant at one learning rate.
+
+    A variant of which some trials are not run is not tested yet.
+    """
+    chosen = {trial.trial_id for trial in trials}
     rates: dict[Any, set[float]] = defaultdict(set)
     variants: dict[Any, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        rest = trial.train.model_copy(update={"lr": 1.0})
-        key = (trial.variant_id, trial.dataset_settings, trial.task_settings, rest)
+    for trial in every_trial:
+        key = selection_key(trial)
         rates[key].add(trial.lr)
         variants[key].append(trial)
     total = Spent()
     for key, members in variants.items():
+        if any(trial.trial_id not in chosen for trial in members):
+            continue
         times = costs.of((members[0],))
         num_test = workload_of(members[0]).examples.test
         one = times.build + times.evaluation(num_test) + Spent(TRIAL_SECONDS, TRIAL_SECONDS)

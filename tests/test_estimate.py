@@ -59,6 +59,14 @@ def test_training_is_steps_times_trials():
     assert test.wall_seconds == pytest.approx(4 * 2 * TRIAL_SECONDS)  # one rate, two seeds
 
 
+def test_a_variant_of_which_not_all_rates_are_run_is_not_tested():
+    suite = parse_suite(SUITE, "s.yaml")
+    every = expand(suite)
+    some = [t for t in every if t.depth == 2 or t.lr == 0.01]
+    found = estimate(suite, some, "cpu", measure=Measure(), every_trial=every)
+    assert found.stages[1].wall_seconds == pytest.approx(2 * 2 * TRIAL_SECONDS)
+
+
 def test_workers_share_the_time_but_not_the_work_nor_a_single_trial():
     one, two, many = (planned(num_workers=count).stages[0] for count in (1, 2, 1000))
     assert two.wall_seconds == pytest.approx(one.wall_seconds / 2)
