@@ -15,6 +15,7 @@ from depthbench.shape_costs import Group, Measure, ShapeCosts
 from depthbench.spec import Trial
 from depthbench.step_times import Spent, StepTimes, example_bytes, measure_group
 from depthbench.suite import Suite
+from depthbench.timing.bench import WARMUP_FRACTION
 from depthbench.timing.cells import cells_of
 from depthbench.timing.session import NUM_PROCESSES
 from depthbench.timing_stage import limits_of
@@ -25,10 +26,10 @@ from depthbench.workload import examples_of, workload_of
 MAX_SHAPES = 60
 # What a trial takes beside its network: opening its row, its weights and its part on the disk.
 TRIAL_SECONDS = 0.02
-# What timing processes take to start, and a cell beside its samples: preparing it in each
-# process, and its passes for memory and energy.
-START_SECONDS = 5.0
-CELL_SECONDS = 0.3
+# What timing processes take to start, and a cell beside its samples and warm-ups: being built in
+# each process, and its passes for memory and energy.
+START_SECONDS = 6.0
+CELL_SECONDS = 0.6
 # Steps that choosing between two executions takes, of both together.
 _EXECUTION_STEPS = 24
 
@@ -189,7 +190,8 @@ def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: Shape
 def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
     """Return what timing costs at most: cells end as soon as they are precise enough."""
     assert suite.timing is not None
-    budget = limits_of(suite.timing, device).time_budget_seconds
+    samples = limits_of(suite.timing, device).time_budget_seconds
+    budget = samples * (1 + NUM_PROCESSES * WARMUP_FRACTION)
     threads = [
         cell.threads or torch.get_num_threads() for cell, _ in cells_of(trials, suite.timing)
     ]

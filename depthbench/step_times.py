@@ -187,10 +187,14 @@ class _StepClock:
         return Spent(now[0] - began[0], now[1] - began[1])
 
     def step(self) -> Spent:
-        """Return what the step in the middle took: a disturbed one says nothing of the others."""
+        """Return what a step took: the wall time of the one in the middle, the mean CPU time.
+
+        What disturbs a step takes wall time that says nothing of the others; its CPU time is its
+        own, and has tails that a run will have, too.
+        """
         marks = self.marks[WARMUP_STEPS - 1 :]
-        pairs = list(pairwise(marks))
-        return Spent(*(median(late[i] - early[i] for early, late in pairs) for i in (0, 1)))
+        wall = median(late[0] - early[0] for early, late in pairwise(marks))
+        return Spent(wall, (marks[-1][1] - marks[0][1]) / (len(marks) - 1))
 
 
 def _step(
@@ -236,10 +240,16 @@ def _evaluation(
         )
 
     of_large, of_small = spent(large), spent(small)
-    example = (of_large + of_small * -1.0) * (1 / (large - small))
-    example = Spent(max(0.0, example.wall_seconds), max(0.0, example.cpu_seconds))
-    batch = of_large + example * -large
-    return Spent(max(0.0, batch.wall_seconds), max(0.0, batch.cpu_seconds)), example, size
+    wall = _line((small, of_small.wall_seconds), (large, of_large.wall_seconds))
+    cpu = _line((small, of_small.cpu_seconds), (large, of_large.cpu_seconds))
+    return Spent(wall[0], cpu[0]), Spent(wall[1], cpu[1]), size
+
+
+def _line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:
+    """Return what a batch costs and what an example does, neither below 0, exact for the large."""
+    each = max(0.0, (large[1] - small[1]) / (large[0] - small[0]))
+    each = min(each, large[1] / large[0])  # caches hold a small batch, and flatter it
+    return large[1] - each * large[0], each
 
 
 def _grown_bytes(work: Callable[[], None], device: torch.device) -> int | None:

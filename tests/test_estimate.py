@@ -8,7 +8,7 @@ from depthbench.estimate import TRIAL_SECONDS, estimate
 from depthbench.estimate_table import format_bytes, render_estimate
 from depthbench.expand import expand
 from depthbench.shape_costs import _rough, shape_of
-from depthbench.step_times import Spent, StepTimes, measure_group, measure_trial
+from depthbench.step_times import Spent, StepTimes, _line, measure_group, measure_trial
 from depthbench.suite import parse_suite
 from tests.test_suite import MINIMAL
 
@@ -90,7 +90,7 @@ def test_timing_is_at_most_its_budget():
     assert timing.is_most
     assert not train.is_most
     assert not test.is_most
-    assert 8 * 3 < timing.wall_seconds < 8 * 3 + 15
+    assert 8 * 3 < timing.wall_seconds < 8 * 5 + 10
 
 
 def test_a_duration_in_seconds_is_what_a_trial_takes():
@@ -137,6 +137,14 @@ def test_a_few_steps_are_timed_on_random_data_whatever_is_learned(
     assert found.step.wall_seconds > 0
     assert found.evaluation(100).wall_seconds > 0
     assert found.peak_bytes is None or found.peak_bytes >= 4 * trial.cost.total_params
+
+
+@pytest.mark.parametrize("seconds", [(1.0, 8.0), (1.0, 2.0), (1.0, 1.0), (2.0, 1.0), (1.0, 50.0)])
+def test_an_evaluation_costs_what_was_measured_and_never_less_than_nothing(seconds):
+    small, large = seconds
+    batch, example = _line((64, small), (512, large))
+    assert min(batch, example) >= 0
+    assert batch + 512 * example == pytest.approx(large)
 
 
 def test_a_group_without_a_stacked_step_costs_its_trials_one_after_another(monkeypatch):
