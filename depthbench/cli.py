@@ -15,13 +15,15 @@ import typer
 from typer.core import TyperGroup
 
 from depthbench.errors import DepthbenchError
+from depthbench.interruption import (
+    INTERRUPTED,
+    end_at_another_interrupt,
+    ended_by_another_interrupt,
+)
 
 if TYPE_CHECKING:
     from depthbench.spec import Trial
     from depthbench.suite import Suite
-
-# After Ctrl-C, and SIGTERM, which stops a run in the same way.
-INTERRUPTED = 130
 
 
 class Format(StrEnum):
@@ -62,8 +64,8 @@ class _Boundary(TyperGroup):
             _complain(str(error), *getattr(error, "__notes__", ()))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as error:
-            notes = getattr(error, "__notes__", ())
-            _complain("interrupted; what was finished is kept", *notes)
+            with ended_by_another_interrupt():
+                _complain("interrupted; what was finished is kept", *_notes(error))
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -111,8 +113,20 @@ def run(
     run_name: Annotated[
         str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="Where trials run: local.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where trials run: local, process, or auto.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time (default: what is fastest).")
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Give a trial up after so long.", metavar="SECONDS"),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Give a trial up that takes so much.", metavar="GB"),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     data_dir: DataDir = None,
     overrides: Overrides = None,
@@ -140,6 +154,9 @@ def run(
     that this needs. It goes on after the suite's question or claims have
     changed, and records the new ones; any other change needs another NAME.
     Ctrl-C and SIGTERM keep what was finished.
+
+    On a CPU, more than half a minute of training goes to several worker
+    processes; how many is measured once, at the beginning.
     """
     from depthbench.expand import load_to_expand
     from depthbench.progress import progress_for, silence
@@ -147,28 +164,26 @@ def run(
     from depthbench.request import RunOptions, request_run
     from depthbench.run import run_suite
 
-    if (workers or 1) > 1:
-        _complain(f"--workers {workers}: the {executor} executor runs one trial at a time")
-        raise typer.Exit(2)
+    given: dict[str, Any] = {
+        "out": str(out),
+        "run": run_name,
+        "executor": executor,
+        "workers": workers,
+        "time_limit": time_limit,
+        "memory_limit": memory_limit,
+        "device": device,
+        "data_dir": str(data_dir) if data_dir else None,
+        "only": only,
+        "retry_failed": retry_failed,
+        "keep_weights": keep_weights,
+        "peak": peak.value,
+    }
     with silence() if quiet else nullcontext():
         loaded = load_to_expand(suite, overrides or ())
         if dry_run:
-            options = RunOptions(str(out), run_name, executor, device, only=only)
-            request = request_run(loaded, options)
+            request = request_run(loaded, RunOptions(**given))
             return _print_plan(request.suite, request.trials, format)
-        summary = run_suite(
-            loaded,
-            out=out,
-            run=run_name,
-            executor=executor,
-            device=device,
-            data_dir=data_dir,
-            only=only,
-            retry_failed=retry_failed,
-            keep_weights=keep_weights,
-            peak=peak.value,
-            progress=progress_for(is_quiet=quiet),
-        )
+        summary = run_suite(loaded, **given, progress=progress_for(is_quiet=quiet))
     _print(render_run_summary(summary, format.value))
     raise typer.Exit(1 if summary.num_failures else 0)
 
@@ -380,9 +395,24 @@ def _complain(*messages: str) -> None:
     console.print(Text("error: ", style="bold red") + Text("\n".join(messages)))
 
 
+def _notes(error: BaseException | None) -> list[str]:
+    """Return what to do next: an interrupt of the tidying after an interrupt says nothing new."""
+    notes: list[str] = []
+    while error is not None and not notes:
+        notes = list(getattr(error, "__notes__", ()))
+        error = error.__context__
+    return notes
+
+
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            # Libraries still tidy up after this, and it takes a moment.
+            end_at_another_interrupt()
+        raise
 
 
 if __name__ == "__main__":

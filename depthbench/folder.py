@@ -7,11 +7,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from depthbench.errors import ResultError
 from depthbench.record import SCHEMA_VERSION
@@ -88,20 +88,33 @@ def run_folder(out: Path, suite: str, run: str) -> RunFolder:
 
 
 def create_run(out: Path, suite: str, run: str) -> RunFolder:
-    """Make a run's folder, or find it, and write a trial file there before anything is computed.
+    """Make a run's folders, or find them, and write a trial file into each before computing.
 
     Raises:
         ResultError: The name is no folder name, or nothing can be written there.
     """
     folder = run_folder(out, suite, run)
-    try:
-        folder.parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_refusal(folder.path, error) from error
-    probe = folder.path / ".writable"
-    write_atomically(probe, b"depthbench\n")
-    probe.unlink(missing_ok=True)  # another process may look at the same moment
+    for place in (folder.path, folder.parts, folder.weights_folder):
+        make_folder(place)
+        probe = place / ".writable"
+        write_atomically(probe, b"depthbench\n")
+        probe.unlink(missing_ok=True)  # another process may look at the same moment
     return folder
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; their names are on the disk when this returns.
+
+    Raises:
+        ResultError: It cannot be made.
+    """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            sync_folder(place.parent)
+    except OSError as error:
+        raise write_refusal(path, error) from error
 
 
 @contextmanager
@@ -163,19 +176,35 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     Raises:
         ResultError: The disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with atomic_files(path) as (file,):
+        file.write(content)
+
+
+@contextmanager
+def atomic_files(*paths: Path) -> Iterator[Sequence[BinaryIO]]:
+    """Open files for writing; they get their names when the block ends and all are on the disk.
+
+    Raises:
+        ResultError: The disk is full, or the folder cannot be written.
+    """
+    temporaries = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in paths]
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        with ExitStack() as stack:
+            files = [stack.enter_context(temporary.open("wb")) for temporary in temporaries]
+            yield files
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
+        for place in dict.fromkeys(path.parent for path in paths):
+            sync_folder(place)
     except OSError as error:
-        raise write_refusal(path, error) from error
+        raise write_refusal(paths[0], error) from error
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        for temporary in temporaries:
+            if temporary.exists():
+                temporary.unlink()
 
 
 def sync_folder(path: Path) -> None:
@@ -197,6 +226,22 @@ def write_refusal(path: Path, error: OSError) -> ResultError:
     else:
         advice = "Choose a folder that can be written with --out DIR"
     return ResultError(f"{path}: cannot be written: {reason}. {advice}")
+
+
+@contextmanager
+def named_where_full(path: Path) -> Iterator[None]:
+    """Name a full disk as what it is, whoever met it; `path` is where, if the error has no file.
+
+    Raises:
+        ResultError: Something inside found no space left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        place = error.filename if isinstance(error.filename, str | os.PathLike) else path
+        raise write_refusal(Path(place), error) from error
 
 
 def write_run_json(folder: RunFolder, value: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ Phase = Literal["inference", "forward", "backward", "train_step", "decode"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Mode = Literal["eager", "compile", "compile_reduce_overhead", "compile_max_autotune", "cuda_graph"]
 Probe = Literal["layer_skip"]
+Cohort = Literal["auto", "off"]
 
 NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
 IMPORT_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"

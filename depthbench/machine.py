@@ -149,3 +149,16 @@ def resident_memory_bytes() -> int | None:
     """Return the memory this process occupies now; None where it is not known."""
     fields = (read_text("/proc/self/statm") or "").split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else None
+
+
+def own_memory_bytes(process_id: int) -> int | None:
+    """Return the memory of a process that it shares with nobody; None where it is not known."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", read_text(f"/proc/{process_id}/status") or "")
+    return int(found[1]) * 1024 if found else None
+
+
+def num_oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory, as far as it says."""
+    files = ("/proc/vmstat", "/sys/fs/cgroup/memory.events")
+    found = (re.search(r"^oom_kill (\d+)$", read_text(file) or "", re.M) for file in files)
+    return sum(int(match[1]) for match in found if match)

@@ -19,20 +19,37 @@ from depthbench.overrides import path_of
 from depthbench.spec import Trial
 from depthbench.suite import Suite, load_suite
 
+# The options of `depthbench run` that take a value, in the order in which a command has them.
+_VALUES = (
+    "run",
+    "out",
+    "executor",
+    "workers",
+    "time_limit",
+    "memory_limit",
+    "device",
+    "data_dir",
+    "only",
+    "peak",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Hold the options of `depthbench run` as the user gave them, by the same names."""
+    """Hold the options of `depthbench run` as the user gave them, by the same names and units."""
 
     out: str = "results"
     run: str | None = None
-    executor: str = "local"
+    executor: str = "auto"
     device: str = "auto"
     data_dir: str | None = None
     only: str | None = None
     retry_failed: bool = False
     keep_weights: bool = False
     peak: str = "known"
+    workers: int | None = None
+    time_limit: float | None = None
+    memory_limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +76,7 @@ def request_run(suite: Suite | str | Path, options: RunOptions) -> RunRequest:
         ResultError: the run's name is no name, or an existing run of it cannot be resumed.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    if options.executor not in EXECUTORS:
-        known = ", ".join(EXECUTORS)
-        raise SuiteError(
-            f"--executor {options.executor}: not available yet; this version has: {known}"
-        )
+    _check_executor(options)
     # What costs nothing to refuse goes first: widths take seconds to solve.
     options = replace(options, run=default_name() if options.run is None else options.run)
     folder = store.run_folder(Path(options.out), suite.name, options.run or "")
@@ -73,6 +86,25 @@ def request_run(suite: Suite | str | Path, options: RunOptions) -> RunRequest:
     if folder.run_json.exists():
         check_resumable(suite, folder, device)
     return RunRequest(suite, every_trial, trials, device, options, folder)
+
+
+def _check_executor(options: RunOptions) -> None:
+    executor = options.executor
+    if executor not in ("auto", *EXECUTORS):
+        known = ", ".join(("auto", *EXECUTORS))
+        raise SuiteError(f"--executor {executor}: not available yet; this version has: {known}")
+    if executor != "local":
+        return
+    if (options.workers or 1) > 1:
+        raise SuiteError(
+            f"--workers {options.workers}: the local executor runs one trial at a time; "
+            "use --executor process"
+        )
+    if options.time_limit is not None or options.memory_limit is not None:
+        raise SuiteError(
+            "--executor local: trials in the run's own process cannot be held to a limit; "
+            "use --executor process"
+        )
 
 
 def resolve_device(device: str) -> str:
@@ -102,10 +134,10 @@ def run_command(suite: Suite, options: RunOptions) -> str:
     words = ["depthbench", "run", suite.source]
     words += [word for text in _overrides(suite.document) for word in ("--set", text)]
     usual = RunOptions()
-    for name in ("run", "out", "executor", "device", "data_dir", "only", "peak"):
+    for name in _VALUES:
         value = getattr(options, name)
         if value != getattr(usual, name):
-            words += [f"--{name.replace('_', '-')}", value]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     flags = ("retry_failed", "keep_weights")
     words += [f"--{name.replace('_', '-')}" for name in flags if getattr(options, name)]
     return shlex.join(words)

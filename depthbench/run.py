@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pandas as pd
 
 from depthbench import store
 from depthbench.calibration import load_floors
+from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, still_waiting
 from depthbench.errors import ResultError
-from depthbench.executors import EXECUTORS, ExecutorOptions
+from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
@@ -25,15 +27,20 @@ from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
+from depthbench.training.threads import cpu_threads
 from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
+    best_stacking,
     data_key,
     execution_key,
     faster_execution,
-    has_weights,
     read_test_set,
 )
+from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
+
+# How often work is done whose part turns out corrupt when parts are merged.
+MAX_PASSES = 3
 
 __all__ = ["RunSummary", "label", "run_suite", "time_suite"]
 
@@ -43,7 +50,10 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     *,
     out: str | Path = "results",
     run: str | None = None,
-    executor: str = "local",
+    executor: str = "auto",
+    workers: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
     only: str | None = None,
@@ -58,7 +68,10 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         suite: a suite or the path of one.
         out: folder of all results; the run's folder is `out/<suite>/<run>`.
         run: name of the run (default: time and hash); an existing one of this suite resumes.
-        executor: where trials run.
+        executor: where trials run: local, process, or auto: process where that pays.
+        workers: trials at a time (default: what is fastest, measured once a run).
+        time_limit: seconds after which a trial is given up; trials that train together are one.
+        memory_limit: GB of its own at which a trial is given up.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         data_dir: folder with one folder a data set.
         only: an expression that chooses trials, such as "depth > 4".
@@ -76,7 +89,18 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         ResultError: the folder cannot be used, or holds another suite's run of this name.
     """
     options = RunOptions(
-        str(out), run, executor, device, _text(data_dir), only, retry_failed, keep_weights, peak
+        out=str(out),
+        run=run,
+        executor=executor,
+        workers=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        device=device,
+        data_dir=_text(data_dir),
+        only=only,
+        retry_failed=retry_failed,
+        keep_weights=keep_weights,
+        peak=peak,
     )
     request = request_run(suite, options)
     with terminated_like_interrupted():
@@ -99,7 +123,8 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
         num_trials = len(request.every_trial)
         state = open_run(request.suite, folder, request.device, digests, num_trials)
         try:
-            status = _do(work, state, keep_weights=options.keep_weights)
+            with named_where_full(folder.path):
+                close_run(folder, state, _do(work, state, keep_weights=options.keep_weights))
         except BaseException as error:
             error.add_note(f"finish it with: {run_command(request.suite, options)}")
             is_stop = isinstance(error, KeyboardInterrupt)
@@ -108,7 +133,6 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
             raise
         finally:
             progress.end()
-        close_run(folder, state, status)
     retry_command = run_command(request.suite, replace(options, retry_failed=True))
     chosen = [trial.trial_id for trial in request.trials]
     return summarise_run(folder, work.suite.name, work.context.run, chosen, retry_command)
@@ -131,7 +155,7 @@ def _work_of(request: RunRequest, progress: Progress) -> _Work:
         trials=request.trials,
         context=context,
         folder=folder,
-        executor=options.executor,
+        options=options,
         progress=progress,
         retry_failed=options.retry_failed,
         out=Path(options.out),
@@ -156,13 +180,23 @@ def _still_to_do(work: _Work) -> list[Trial]:
 
 def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
+    work = replace(work, state=state)
     work.context.executions.update(state["executions"])
     _choose_executions(work, state)
-    _train(work)
-    _read_test_sets(work)
-    _time(work, state["environment"])
-    store.merge(work.folder)
-    ended = store.finished_trials(work.folder).keys()
+    _plan_cohorts(work, state)
+    for _ in range(MAX_PASSES):
+        _train(work)
+        _read_test_sets(work)
+        _time(work, state["environment"])
+        is_torn = bool(store.merge(work.folder))
+        ended = store.finished_trials(work.folder).keys()
+        if not is_torn and ended >= {trial.trial_id for trial in work.trials}:
+            break
+    else:
+        raise ResultError(
+            f"{work.folder.parts}: parts were corrupt {MAX_PASSES} times, just after they had been "
+            "written. Check the disk, or choose another with --out DIR"
+        )
     is_whole = ended >= {trial.trial_id for trial in work.every_trial}
     if is_whole and not keep_weights:
         shutil.rmtree(work.folder.weights_folder, ignore_errors=True)
@@ -171,18 +205,23 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
 
 @dataclass(frozen=True)
 class _Work:
-    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose."""
+    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose.
+
+    `state` is the value of run.json.
+    """
 
     suite: Suite
     every_trial: tuple[Trial, ...]
     trials: tuple[Trial, ...]
     context: TrialContext
     folder: store.RunFolder
-    executor: str
+    options: RunOptions
     progress: Progress
     retry_failed: bool
     out: Path
     is_peak_measured: bool
+    cohorts: list[Cohort] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
 
     def is_waiting(self, status: str | None) -> bool:
         """Say whether a piece of work that ended so, or not at all, is still to be done."""
@@ -210,6 +249,23 @@ def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
         store.write_run_json(work.folder, state)
 
 
+def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
+    """Read which trials train together; plan it, once, for those that no plan has yet."""
+    work.cohorts.extend(read_cohorts(state.get("cohorts", []), work.every_trial))
+    known = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
+    new = [trial for trial in work.trials if trial.trial_id not in known]
+    if not new:
+        return
+    most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
+    choose = partial(best_stacking, context=work.context, max_members=most)
+    workers = _workers(work, new)
+    with cpu_threads(workers.num_threads):  # what stacking gains depends on them
+        planned = plan_cohorts(new, choose, most, workers.num_workers)
+    work.cohorts.extend(planned)
+    state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
+    store.write_run_json(work.folder, state)
+
+
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
@@ -227,11 +283,25 @@ def _train_waiting(
 ) -> None:
     if not waiting:
         return
+    names = {trial.trial_id for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
-    executor = EXECUTORS[work.executor](ExecutorOptions())
-    to_do = {trial.trial_id for trial in waiting}
-    stage.train(executor, [(trial,) for trial in waiting], to_do, former)
+    limits = work.options.time_limit, work.options.memory_limit
+    executor = _workers(work, waiting).executor_within(*limits)
+    stage.train(executor, still_waiting(work.cohorts, names), names, former)
+
+
+def _workers(work: _Work, waiting: Sequence[Trial]) -> Workers:
+    """Return who trains: as the user, run.json or a measurement says; run.json has it then."""
+    options, state = work.options, work.state
+    has_limit = options.time_limit is not None or options.memory_limit is not None
+    recorded = workers_from_json(state.get("workers"))
+    asked = Asked(options.executor, options.workers, has_limit)
+    found = choose_workers(asked, [(trial,) for trial in waiting], work.context, recorded)
+    if found != recorded:
+        state["workers"] = found.to_json()
+        store.write_run_json(work.folder, state)
+    return found
 
 
 def _read_test_sets(work: _Work) -> None:
@@ -240,25 +310,37 @@ def _read_test_sets(work: _Work) -> None:
     A variant of which some trials have not run yet, because of --only, is left for later.
     """
     finished, is_best = _selected(work)
-    lost = [t for t in _unread(work, finished, is_best) if not has_weights(t, work.context)]
+    lost = _read_each(work, finished, list(_unread(work, finished, is_best)))
     if lost:
         _train_waiting(work, lost)
         finished, is_best = _selected(work)
-    unread = {trial.trial_id for trial in _unread(work, finished, is_best)}
-    tests = {t.trial_id: Work(label((t,))) for t in work.every_trial if t.trial_id in unread}
+        _read_each(work, finished, list(_unread(work, finished, is_best)))
+    flags = {key: _selection_columns(finished[key], is_best[key]) for key in is_best}
+    flags = {key: values for key, values in flags.items() if values}
+    if flags:
+        store.update_trials(work.folder, flags)
+
+
+def _read_each(
+    work: _Work, finished: dict[str, dict[str, Any]], unread: Sequence[Trial]
+) -> list[Trial]:
+    """Read the test set with trained trials; return those whose weights are gone or torn."""
+    lost = []
+    tests = [Work(label((trial,)), key=trial.trial_id) for trial in unread]
     if tests:
-        work.progress.begin("test", tests.values())
-    for trial in work.every_trial:
-        if trial.trial_id not in is_best:
+        work.progress.begin("test", tests)
+    for trial, test in zip(unread, tests, strict=True):
+        values = read_test_set(trial, work.context)
+        if values is None:
+            lost.append(trial)
+            work.progress.advance(test, ())
             continue
-        values = _selection_columns(finished[trial.trial_id], is_best[trial.trial_id])
-        if trial.trial_id in unread:
-            values |= read_test_set(trial, work.context)
-            ended = Ending(str(values.get("status", "ok")), is_failure="status" in values)
-            work.progress.advance(tests[trial.trial_id], (ended,))
-        if values:
-            store.update_trial(work.folder, trial.trial_id, **values)
+        store.update_trial(work.folder, trial.trial_id, is_selected=True, **values)
+        finished[trial.trial_id] |= {"is_selected": True, "has_test": "status" not in values}
+        ended = Ending(str(values.get("status", "ok")), is_failure="status" in values)
+        work.progress.advance(test, (ended,))
     work.progress.end()
+    return lost
 
 
 def _selected(work: _Work) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:

@@ -57,6 +57,11 @@ SECTIONS: dict[str, tuple[Any, Any, str]] = {
         1,
         "a number of seeds (from 0), or a list of them",
     ),
+    "cohort": (
+        g.Cohort,
+        "auto",
+        "whether trials of one shape train as one stacked network where that is faster: auto | off",
+    ),
     "timing": (g.TimingSettings | None, None, "which cells are timed"),
     "probes": (
         Annotated[tuple[g.Probe, ...], LISTED] | None,

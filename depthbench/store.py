@@ -17,44 +17,31 @@ from depthbench.errors import ResultError
 from depthbench.folder import (
     RunFolder,
     as_run_folder,
-    check_version,
     create_run,
     find_runs,
     is_being_written,
     lock_run,
     read_run_json,
     run_folder,
-    sync_folder,
-    write_refusal,
     write_run_json,
 )
+from depthbench.merging import merge, read_all, read_table, replaced
 from depthbench.parts import (
     PART_KEYS,
-    Parts,
-    open_parquet,
     read_part,
     read_parts,
     write_part,
-    write_table,
 )
 from depthbench.record import METRICS, TABLES, column_names
 from depthbench.tables import (
-    NESTED,
-    VERSION_KEY,
     check_names,
     conform,
-    ordered,
     part_schema,
-    table_schema,
     to_frame,
-    unnest,
-    versioned,
-    without,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 __all__ = [
     "Run",
@@ -71,6 +58,7 @@ __all__ = [
     "read_trial_row",
     "run_folder",
     "update_trial",
+    "update_trials",
     "write_run_json",
     "write_timing_part",
     "write_trial_part",
@@ -160,9 +148,9 @@ def finished_cells(folder: RunFolder) -> dict[str, dict[str, Any]]:
 
 
 def _finished(folder: RunFolder, name: str, only: Sequence[str]) -> list[dict[str, Any]]:
-    parts = conform(read_parts(folder, name, set_aside=True).table, name, only)
-    merged = _read_table(folder.table(name), name, only)
-    return list(_replaced(merged, parts, PART_KEYS[name][1]).to_pylist())
+    parts = conform(read_parts(folder, name, set_aside=True, only=only).table, name, only)
+    merged = read_table(folder.table(name), name, only)
+    return list(replaced(merged, parts, PART_KEYS[name][1]).to_pylist())
 
 
 def read_trial_row(folder: RunFolder, trial_id: str) -> dict[str, Any]:
@@ -187,6 +175,20 @@ def update_trial(folder: RunFolder, trial_id: str, **values: Any) -> None:
     write_part(folder.trial_part(trial_id), row, "trials")
 
 
+def update_trials(folder: RunFolder, values: Mapping[str, Mapping[str, Any]]) -> None:
+    """Merge, and give many trials further columns on the way; one by one, each would cost a file.
+
+    A trial that is not among the results is passed over.
+
+    Raises:
+        ValueError: A name that is no column, or a value of another type.
+        ResultError: A table cannot be read or written; then nothing has changed.
+    """
+    for row in values.values():
+        check_names(row, column_names("trials"), "trials")
+    merge(folder, values)
+
+
 def _trial(folder: RunFolder, trial_id: str) -> dict[str, Any]:
     """Return a trial's row, with `curves` and `probes` where they lie in its part.
 
@@ -199,31 +201,12 @@ def _trial(folder: RunFolder, trial_id: str) -> dict[str, Any]:
     if part is not None:
         table = conform(part, "trials")
     else:
-        merged = _read_table(folder.table("trials"), "trials")
+        merged = read_table(folder.table("trials"), "trials")
         table = merged.filter(pc.equal(merged.column("trial_id"), trial_id))
     if not table.num_rows:
         raise ResultError(f"{folder.path}: has no trial {trial_id}. {AGAIN}")
     known = set(part_schema("trials").names)
     return {name: value for name, value in table.to_pylist()[0].items() if name in known}
-
-
-def merge(folder: RunFolder) -> None:
-    """Bring parts and tables together into the four tables; parts are removed last.
-
-    Raises:
-        ResultError: A table cannot be read or written; then no part has been removed.
-    """
-    tables, parts = _read_all(folder, set_aside=True)
-    for name, table in tables.items():
-        write_table(folder.table(name), versioned(table), compression="zstd")
-    if not parts.paths:
-        return
-    try:
-        for path in parts.paths:
-            path.unlink(missing_ok=True)
-        sync_folder(folder.parts)
-    except OSError as error:
-        raise write_refusal(folder.parts, error) from error
 
 
 def read_run(folder: RunFolder | Path | str) -> Run:
@@ -234,7 +217,7 @@ def read_run(folder: RunFolder | Path | str) -> Run:
     """
     place = as_run_folder(folder)
     run = read_run_json(place)
-    tables, parts = _read_all(place, set_aside=False)
+    tables, corrupt = read_all(place)
     missing = [place.table(name) for name in TABLES if not place.table(name).exists()]
     if missing and run.get("status") == "finished":
         raise ResultError(
@@ -242,59 +225,4 @@ def read_run(folder: RunFolder | Path | str) -> Run:
             f"{AGAIN}"
         )
     frames = {name: to_frame(table, name) for name, table in tables.items()}
-    return Run(place.path, run, **frames, corrupt_parts=parts.corrupt)
-
-
-def _read_all(folder: RunFolder, *, set_aside: bool) -> tuple[dict[str, pa.Table], Parts]:
-    """Return the four tables, ordered, and which part files went into them."""
-    trials = read_parts(folder, "trials", set_aside=set_aside)
-    cells = read_parts(folder, "timings", set_aside=set_aside)
-    merged = {name: _read_table(folder.table(name), name) for name in TABLES}
-    new = {"trials": trials.table.drop_columns(list(NESTED)), "timings": cells.table}
-    tables = {
-        name: _replaced(merged[name], conform(table, name), PART_KEYS[name][1])
-        for name, table in new.items()
-    }
-    for name in NESTED:
-        holders = trials.table.filter(trials.table.column(name).is_valid())
-        tables[name] = _replaced(
-            merged[name], unnest(holders, name), "trial_id", holders.column("trial_id")
-        )
-    both = Parts(trials.table, trials.paths + cells.paths, trials.corrupt + cells.corrupt)
-    return ordered(tables), both
-
-
-def _replaced(
-    merged: pa.Table, new: pa.Table, key: str, owners: pa.ChunkedArray | None = None
-) -> pa.Table:
-    """Return both tables as one; new rows take the place of those with the key of an owner."""
-    import pyarrow as pa
-
-    kept = without(merged, key, new.column(key) if owners is None else owners)
-    return pa.concat_tables([kept, new], promote_options="default")
-
-
-def _read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.Table:
-    """Return a merged table, empty where it does not exist yet."""
-    import pyarrow as pa
-
-    try:
-        with open_parquet(path) as file:
-            check_version(path, int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")))
-            present = [column for column in only or () if column in file.schema_arrow.names]
-            return conform(file.read(columns=present or None), name, only)
-    except FileNotFoundError:
-        return conform(table_schema(name).empty_table(), name, only)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ResultError(
-            f"{path}: not a readable table of {name}: {reason}. Bring it back from a copy, or "
-            f"{_way_out(path, name)}"
-        ) from error
-
-
-def _way_out(path: Path, name: str) -> str:
-    """Return what makes a lost table again: resuming, where it says which work has been done."""
-    if name in PART_KEYS:
-        return f"remove it and make its rows again: depthbench run SUITE --run {path.parent.name}"
-    return "make the run again under another name: depthbench run SUITE --run NAME"
+    return Run(place.path, run, **frames, corrupt_parts=corrupt)

@@ -47,6 +47,7 @@ class Suite:
     variants: tuple[VariantEntry, ...]
     budgets: tuple[g.BudgetSettings, ...]
     seeds: tuple[int, ...]
+    cohort: str
     timing: g.TimingSettings | None
     probes: tuple[str, ...]
     claims: tuple[g.ClaimSettings, ...]
@@ -161,6 +162,7 @@ def _build(sections: dict[str, Any], document: Document, text: str, folder: Path
         variants=tuple(_entries(sections)),
         budgets=listed("budget"),
         seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds)),
+        cohort=sections.get("cohort", "auto"),
         timing=sections.get("timing"),
         probes=sections.get("probes") or (),
         claims=listed("claims"),

@@ -35,7 +35,6 @@ ORDER: dict[str, tuple[str, ...]] = {
 }
 # Long tables that lie, as lists, in the part of the trial they belong to.
 NESTED = ("curves", "probes")
-PLANNED = ("trials", "timings")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -105,8 +104,14 @@ def table_from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.
 
     for row in rows:
         check_names(row, schema.names, "the table")
-    columns = [_array(field, [_plain(row.get(field.name)) for row in rows]) for field in schema]
-    return pa.table(columns, schema=schema)
+    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    try:
+        structs = pa.array(plain, type=pa.struct(list(schema)))
+        return pa.Table.from_struct_array(structs).cast(schema)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        # Column by column takes longer, and says which one it was.
+        columns = [_array(field, [row.get(field.name) for row in plain]) for field in schema]
+        return pa.table(columns, schema=schema)
 
 
 def _array(field: pa.Field, values: list[Any]) -> pa.Array:
@@ -120,8 +125,10 @@ def _array(field: pa.Field, values: list[Any]) -> pa.Array:
 
 def _plain(value: Any) -> Any:
     """Return numpy's scalars and arrays as Python's, and text without lone surrogates."""
+    if value is None or type(value) in (float, int, bool):  # nearly all are
+        return value
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -201,11 +208,30 @@ def without(table: pa.Table, key: str, values: pa.Array | pa.ChunkedArray) -> pa
     return table.filter(pc.invert(known))
 
 
-def ordered(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the four tables with their rows in the order in which every reader sees them."""
-    found = {name: _sorted(tables[name], ORDER[name]) for name in PLANNED}
-    trials = found["trials"].column("trial_id")
-    return found | {name: _sorted(tables[name], ORDER[name], trials) for name in NESTED}
+def filled_in(table: pa.Table, values: Mapping[str, Mapping[str, Any]]) -> pa.Table:
+    """Return trials with further columns, which are given by trial_id.
+
+    Raises:
+        ValueError: A value is not of its column's type.
+    """
+    found = [values.get(identity, {}) for identity in table.column("trial_id").to_pylist()]
+    for name in dict.fromkeys(name for row in found for name in row):
+        before = table.column(name).to_pylist()
+        after = [row.get(name, old) for row, old in zip(found, before, strict=True)]
+        place, field = table.column_names.index(name), table_schema("trials").field(name)
+        table = table.set_column(place, field, _array(field, [_plain(value) for value in after]))
+    return table
+
+
+def ordered(name: str, table: pa.Table, trials: pa.ChunkedArray | None = None) -> pa.Table:
+    """Return a table in the order in which every reader sees it.
+
+    Args:
+        name: The table of `record.TABLES` it is.
+        table: Its rows.
+        trials: For a long table, the ids of its trials in their order.
+    """
+    return _sorted(table, ORDER[name], trials)
 
 
 def _sorted(

@@ -1,4 +1,4 @@
-"""Train what is waiting: groups of trials go to an executor, and each trial's part to the disk."""
+"""Train what is waiting: cohorts go to an executor, and each trial's part to the disk."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from functools import partial
 from typing import Any
 
 from depthbench import store
+from depthbench.cohorts import Cohort
 from depthbench.executors import Executor, Lost
 from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
-from depthbench.trial import TrialContext, TrialResult, execution_key, lost_trial, run_trials
+from depthbench.trial import TrialContext, TrialResult, execution_key, lost_trial, run_cohort
 from depthbench.workload import rough_seconds
-
-# Trials that are trained together, in one worker.
-Group = tuple[Trial, ...]
 
 
 @dataclass(frozen=True)
@@ -32,58 +30,59 @@ class TrainingStage:
     def train(
         self,
         executor: Executor,
-        groups: Sequence[Group],
+        cohorts: Sequence[Cohort],
         waiting: Collection[str],
         former: Iterable[tuple[Work, Ending]] = (),
     ) -> None:
-        """Train groups, and keep of each what is waiting, as soon as its group ends.
+        """Train cohorts, and keep of each what is waiting, as soon as its cohort ends.
 
-        Where a group of several is lost with its worker or to memory, its halves are trained, so
-        that one trial costs the others nothing but time.
+        Where a cohort of several fails or is lost with its worker, its halves are trained, so that
+        one trial costs the others nothing but time.
 
         Args:
-            executor: where groups run.
-            groups: what is trained together.
+            executor: where cohorts run.
+            cohorts: what is trained.
             waiting: the trials whose results are kept, by trial_id.
             former: what a former session has done of this stage, for those who watch.
         """
-        todo = (training_work(group, waiting) for group in groups)
+        todo = (training_work(cohort.trials, waiting) for cohort in cohorts)
         self.progress.begin("train", todo, former)
-        while groups:
-            halves: list[Group] = []
-            for group, found in self._results(executor, groups, waiting):
-                work = self.under_way.pop(_name(group), None) or training_work(group, waiting)
-                if len(group) > 1 and _is_lost(found):
+        while cohorts:
+            halves: list[Cohort] = []
+            for cohort, found in self._results(executor, cohorts, waiting):
+                name = _name(cohort.trials)
+                work = self.under_way.pop(name, None) or training_work(cohort.trials, waiting)
+                if len(cohort.trials) > 1 and _has_failed(found):
                     self.progress.advance(work, ())
-                    halves += (group[: len(group) // 2], group[len(group) // 2 :])
+                    halves += cohort.halves()
                 else:
-                    self.progress.advance(work, self._keep(group, found, waiting))
-            groups = halves
+                    self.progress.advance(work, self._keep(cohort, found, waiting))
+            cohorts = halves
         self.progress.end()
 
     def _results(
-        self, executor: Executor, groups: Sequence[Group], waiting: Collection[str]
-    ) -> Iterator[tuple[Group, list[TrialResult] | Lost]]:
-        work = partial(run_trials, context=self.context)
-        yield from executor.run(work, groups, partial(self._tell, waiting))
+        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Collection[str]
+    ) -> Iterator[tuple[Cohort, list[TrialResult] | Lost]]:
+        work = partial(run_cohort, context=self.context)
+        yield from executor.run(work, cohorts, partial(self._tell, waiting))
 
     def _tell(
-        self, waiting: Collection[str], group: Group, told: tuple[float, float | None]
+        self, waiting: Collection[str], cohort: Cohort, told: tuple[float, float | None]
     ) -> None:
-        """Pass on how far a group is; called at each step, so its work is made once."""
-        name = _name(group)
+        """Pass on how far a cohort is; called at each step, so its work is made once."""
+        name = _name(cohort.trials)
         if name not in self.under_way:
-            self.under_way[name] = training_work(group, waiting)
+            self.under_way[name] = training_work(cohort.trials, waiting)
         self.progress.move(self.under_way[name], *told)
 
     def _keep(
-        self, group: Group, found: list[TrialResult] | Lost, waiting: Collection[str]
+        self, cohort: Cohort, found: list[TrialResult] | Lost, waiting: Collection[str]
     ) -> list[Ending]:
         """Write the parts of what is waiting, and return how each ended."""
         endings = []
-        for index, trial in enumerate(group):
+        for index, trial in enumerate(cohort.trials):
             if trial.trial_id not in waiting:
-                continue  # trained again only for the others of its group
+                continue  # trained again only for the others of its cohort
             result = (
                 lost_trial(trial, self.context, found) if isinstance(found, Lost) else found[index]
             )
@@ -93,21 +92,22 @@ class TrainingStage:
         return endings
 
 
-def _is_lost(found: list[TrialResult] | Lost) -> bool:
-    return isinstance(found, Lost) or any(result.row["status"] == "oom" for result in found)
+def _has_failed(found: list[TrialResult] | Lost) -> bool:
+    return isinstance(found, Lost) or any(result.row["status"] in FAILURES for result in found)
 
 
-def _name(group: Group) -> tuple[str, int]:
-    """Return what tells the groups of a stage apart: no trial is in two of one size."""
+def _name(group: Sequence[Trial]) -> tuple[str, int]:
+    """Return what tells the cohorts of a stage apart: no trial is in two of one size."""
     return group[0].trial_id, len(group)
 
 
-def training_work(group: Group, waiting: Collection[str]) -> Work:
-    """Return a group as progress hears of it; what is trained once more counts for nothing."""
+def training_work(group: Sequence[Trial], waiting: Collection[str]) -> Work:
+    """Return trials that train together as progress hears of them; only waiting ones count."""
     first = group[0]
     cost = rough_seconds(first)
     return Work(
         label=label(group),
+        key=_name(group),
         count=sum(trial.trial_id in waiting for trial in group),
         shape=(execution_key(first), first.task, cost),
         cost=cost,
@@ -128,10 +128,10 @@ def ending(row: Mapping[str, Any]) -> Ending:
     return Ending(status, status in FAILURES, row.get("val_loss"))
 
 
-def label(group: Group) -> str:
+def label(trials: Sequence[Trial]) -> str:
     """Return how people are told of trials that are trained together."""
-    first = group[0]
-    seeds = f"seed {first.seed}" if len(group) == 1 else f"{len(group)} trials"
+    first = trials[0]
+    seeds = f"seed {first.seed}" if len(trials) == 1 else f"{len(trials)} trials"
     return f"{first.family} L {first.depth} d {first.width} {seeds}"
 
 

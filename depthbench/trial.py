@@ -1,35 +1,43 @@
-"""Run one trial to its row. The one place where a failure becomes a row."""
+"""Run trials to their rows. The one place where a failure becomes a row."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from depthbench.cohorts import Cohort, Stacking
 from depthbench.data import load
 from depthbench.environment import device_name
-from depthbench.errors import DataError
+from depthbench.errors import DataError, ResultError
 from depthbench.executors import Lost, Tell
-from depthbench.folder import write_atomically
+from depthbench.folder import make_folder, write_atomically
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
+from depthbench.stacking import choose_stacking, stackable
 from depthbench.training import (
     OnProgress,
     PreparedData,
+    TrainingResult,
     evaluate,
     failure_columns,
     train,
-    unheard,
 )
+from depthbench.training.augment import augmentation_of
+from depthbench.training.batches import batches
+from depthbench.training.cohort import CohortTraining
+from depthbench.training.durations import horizon_of
+from depthbench.training.optimizers import build_optimizer
+from depthbench.training.step import build_step
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
 
@@ -78,75 +86,100 @@ class TrialResult:
     curves: list[Row]
 
 
-def run_trials(group: Sequence[Trial], tell: Tell, *, context: TrialContext) -> list[TrialResult]:
-    """Run trials that are trained together and return their results in their order.
+def run_cohort(cohort: Cohort, tell: Tell, *, context: TrialContext) -> list[TrialResult]:
+    """Build, train and validate trials together; what goes wrong is in the rows' status and error.
+
+    The trained weights stay in the run's folder for the test pass. Seconds of a member are its
+    share of the cohort's.
 
     Args:
-        group: the trials.
+        cohort: the trials, often one.
         tell: takes how far the training is: the share that is done, and the last validation loss.
         context: where they run.
     """
-    return [run_trial(trial, context, lambda *told: tell(told)) for trial in group]
+    started = time.perf_counter()
+    curves: list[list[Row]] = [[] for _ in cohort.trials]
+
+    def work() -> Row:
+        networks, data, results = _trained(cohort, context, lambda *told: tell(told))
+        for index, (network, result) in enumerate(zip(networks, results, strict=True)):
+            trial_id = cohort.trials[index].trial_id
+            curves[index] += [{"trial_id": trial_id, **point} for point in result.curve]
+            rows[index] |= _data_columns(data) | _ended_columns(result)
+            if result.status == "ok":
+                _save_weights(network, weights_path(context.weights_folder, trial_id))
+        return {}
+
+    with threads_for(cohort.trials[0], len(cohort.trials)):
+        rows = [_opening_row(trial, context, cohort) for trial in cohort.trials]
+        failure = _caught(work)
+    seconds = (time.perf_counter() - started) / len(rows)
+    return [
+        TrialResult(row | failure | {"trial_seconds": seconds}, points)
+        for row, points in zip(rows, curves, strict=True)
+    ]
+
+
+def _trained(
+    cohort: Cohort, context: TrialContext, on_progress: OnProgress
+) -> tuple[list[torch.nn.Module], PreparedData, list[TrainingResult]]:
+    """Return the trained networks of a cohort, what they learned from, and how it went."""
+    first = cohort.trials[0]
+    task, data = context.learned_data(data_key(first))
+    if cohort.stacking is None:
+        model = _model(first, context)
+        result = train(model, data, first.train, first.seed, task=task, on_progress=on_progress)
+        return [model], data, [result]
+    networks = [build_model(stackable(trial)).to(context.device) for trial in cohort.trials]
+    savepoint = SavedCohort(context.weights_folder / f"cohort-{cohort.cohort_id}.pt")
+    training = CohortTraining(
+        networks,
+        data,
+        [trial.train for trial in cohort.trials],
+        [trial.seed for trial in cohort.trials],
+        task=task,
+        convolution=cohort.stacking,
+        savepoint=savepoint,
+    )
+    results = training.run(on_progress)
+    savepoint.remove()
+    return networks, data, results
 
 
 def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
     """Return the result of a trial whose worker did not come back with one."""
-    row = _opening_row(trial, context) | {"status": lost.status, "error": lost.error}
-    return TrialResult(row, [])
+    row = _opening_row(trial, context, Cohort((trial,)))
+    return TrialResult(row | {"status": lost.status, "error": lost.error}, [])
 
 
-def run_trial(
-    trial: Trial, context: TrialContext, on_progress: OnProgress = unheard
-) -> TrialResult:
-    """Build, train and validate one trial; whatever goes wrong is in the row's status and error.
-
-    The trained weights stay in the run's folder for the test pass.
-
-    Args:
-        trial: what to train.
-        context: where it runs.
-        on_progress: hears, at each step, how far the training is.
-    """
-    started = time.perf_counter()
-    curves: list[Row] = []
-
-    def work() -> Row:
-        task, data = context.learned_data(data_key(trial))
-        row.update(_data_columns(data))
-        model = _model(trial, context)
-        result = train(model, data, trial.train, trial.seed, task=task, on_progress=on_progress)
-        curves.extend({"trial_id": trial.trial_id, **point} for point in result.curve)
-        if result.status == "ok":
-            _save_weights(model, weights_path(context.weights_folder, trial.trial_id))
-        return {
-            "status": result.status,
-            "error": result.error,
-            "steps_taken": result.steps_taken,
-            "examples_seen": result.examples_seen,
-            "train_seconds": result.train_seconds,
-            **result.metrics,
-        }
-
-    with threads_for(trial):
-        row = _opening_row(trial, context)
-        row |= _caught(work)
-    row["trial_seconds"] = time.perf_counter() - started
-    return TrialResult(row, curves)
+def threads_for(trial: Trial, num_members: int = 1) -> AbstractContextManager[None]:
+    """Return the context in which trials train: one CPU thread where their steps are small."""
+    examples = num_members * trial.train.batch_size
+    return cpu_threads(training_threads(trial.cost.forward_flops, examples))
 
 
-def threads_for(trial: Trial) -> AbstractContextManager[None]:
-    """Return the context in which a trial trains: one CPU thread where its steps are small."""
-    return cpu_threads(training_threads(trial.cost.forward_flops, trial.train.batch_size))
+def training_steps(trial: Trial, context: TrialContext) -> Iterator[None]:
+    """Take a real training step of a trial each time the next is asked for, without end."""
+    task, data = context.learned_data(data_key(trial))
+    model = _model(trial, context).train()
+    optimizer = build_optimizer(model, trial.train)
+    take_step = build_step(model, optimizer, trial.train, trial.train.precision, task)
+    augment = augmentation_of(trial.train.augment, tuple(data.train.inputs.shape[1:]))
+    for inputs, targets in batches(data.train, trial.train.batch_size, trial.seed):
+        take_step(*task.training_batch(augment(inputs), targets))
+        yield
 
 
-def read_test_set(trial: Trial, context: TrialContext) -> Row:
-    """Return the test metrics of a trained trial, from its saved weights, or how it failed."""
+def read_test_set(trial: Trial, context: TrialContext) -> Row | None:
+    """Return the test metrics of a trained trial, or how it failed; None without its weights."""
+    weights = _weights(trial, context)
+    if weights is None:
+        return None
 
     def work() -> Row:
         task, data = context.learned_data(data_key(trial))
         model = _model(trial, context)
-        path = weights_path(context.weights_folder, trial.trial_id)
-        model.load_state_dict(torch.load(path, map_location=context.device, weights_only=True))
+        model.load_state_dict(weights)
         with threads_for(trial):
             metrics = evaluate(model, data.test, precision=trial.train.precision, task=task)
         return {f"test_{name}": value for name, value in metrics.items()}
@@ -154,15 +187,14 @@ def read_test_set(trial: Trial, context: TrialContext) -> Row:
     return _caught(work)
 
 
-def has_weights(trial: Trial, context: TrialContext) -> bool:
-    """Say whether a trial's weights are there and whole."""
+def _weights(trial: Trial, context: TrialContext) -> dict[str, Any] | None:
+    """Return a trial's weights, None where they are not there or not whole."""
     path = weights_path(context.weights_folder, trial.trial_id)
 
     def work() -> Row:
-        torch.load(path, map_location="cpu", weights_only=True)
-        return {}
+        return {"weights": torch.load(path, map_location="cpu", weights_only=True)}
 
-    return path.exists() and not _caught(work)
+    return _caught(work).get("weights") if path.exists() else None
 
 
 def faster_execution(trial: Trial, context: TrialContext) -> str:
@@ -178,6 +210,23 @@ def faster_execution(trial: Trial, context: TrialContext) -> str:
             }
 
     return str(_caught(work).get("execution", "loop"))
+
+
+def best_stacking(
+    trials: Sequence[Trial], *, context: TrialContext, max_members: int
+) -> Stacking | None:
+    """Return how trials of one shape are stacked here, None where each had better train alone."""
+    device = torch.device(context.device)
+
+    def work() -> Row:
+        first = trials[0]
+        _, data = context.learned_data(data_key(first))
+        horizon = horizon_of(first.train, len(data.train), data.example_tokens)
+        num_steps = (horizon.num_steps or 0) * len(trials)
+        with threads_for(first):
+            return {"stacking": choose_stacking(trials, max_members, num_steps, device)}
+
+    return cast("Stacking | None", _caught(work).get("stacking"))
 
 
 def execution_key(trial: Trial) -> str:
@@ -202,15 +251,29 @@ def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
     return build_model(trial).to(context.device)
 
 
-def _opening_row(trial: Trial, context: TrialContext) -> Row:
-    execution = trial.variant.execution
+def _opening_row(trial: Trial, context: TrialContext, cohort: Cohort) -> Row:
+    execution = context.executions.get(execution_key(trial), trial.variant.execution)
+    is_stacked = cohort.stacking is not None and execution is not None
     return trial.describe() | {
         "suite": context.suite,
         "run": context.run,
-        "execution_used": context.executions.get(execution_key(trial), execution),
+        "execution_used": "loop" if is_stacked else execution,
+        "cohort_id": cohort.cohort_id,
+        "cohort_size": len(cohort.trials),
         "device": device_name(context.device),
         "num_threads": torch.get_num_threads(),
         "started_at": _now(),
+    }
+
+
+def _ended_columns(result: TrainingResult) -> Row:
+    return {
+        "status": result.status,
+        "error": result.error,
+        "steps_taken": result.steps_taken,
+        "examples_seen": result.examples_seen,
+        "train_seconds": result.train_seconds,
+        **result.metrics,
     }
 
 
@@ -230,16 +293,51 @@ def _caught(work: Callable[[], Row]) -> Row:
     """Return the work's row, or the row of how it failed."""
     try:
         return work()
-    except DataError:
-        raise  # no trial can run without its data: the user must know before the next one
+    except (DataError, ResultError):
+        # No trial can run without its data or where its weights cannot be written: the user must
+        # know before the next one.
+        raise
     except Exception as error:  # noqa: BLE001 - a failed trial is a row, never a lost run
         return dict(failure_columns(error))
 
 
+class SavedCohort:
+    """Keep the state of a cohort that trains for long in a file, so that it can go on.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved last, or None where there is nothing that can be read."""
+        found: dict[str, Any] = {}
+
+        def work() -> Row:
+            found.update(torch.load(self.path, map_location="cpu", weights_only=True))
+            return {}
+
+        return found if self.path.exists() and not _caught(work) else None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state in place of the last."""
+        _save(state, self.path)
+
+    def remove(self) -> None:
+        """Remove the file: the training has ended."""
+        self.path.unlink(missing_ok=True)
+
+
 def _save_weights(model: torch.nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(model.state_dict(), path)
+
+
+def _save(value: Any, path: Path) -> None:
+    make_folder(path.parent)
     content = io.BytesIO()
-    torch.save(model.state_dict(), content)
+    torch.save(value, content)
     write_atomically(path, content.getbuffer())
 
 

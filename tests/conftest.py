@@ -31,3 +31,22 @@ def benches_here(request, monkeypatch, frozen_garbage):
 
     monkeypatch.setattr(timing_stage, "_processes", start_here)
     monkeypatch.setattr(timing_stage, "NUM_PROCESSES", 1)
+
+
+@pytest.fixture(scope="session")
+def strikable(tmp_path_factory):
+    """Give what runs the command line in processes of its own and strikes them."""
+    from tests.fixtures_struck import Strikable
+
+    found = Strikable(tmp_path_factory.mktemp("suite"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def quiet(strikable, tmp_path_factory):
+    """Give the results of a run that nothing disturbs."""
+    out = tmp_path_factory.mktemp("quiet")
+    code, said = strikable.run(out)
+    assert code == 0, said
+    return out

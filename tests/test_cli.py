@@ -182,7 +182,7 @@ def test_an_interrupt_is_exit_130(tmp_path, monkeypatch):
 
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
-    monkeypatch.setattr("depthbench.training_stage.run_trials", interrupted)
+    monkeypatch.setattr("depthbench.training_stage.run_cohort", interrupted)
     result = call("run", path, "--out", tmp_path, "--run", "r", code=130)
     assert f"finish it with: depthbench run {path} --run r --out {tmp_path}" in result.stderr
 
@@ -194,7 +194,8 @@ def test_a_dry_run_refuses_what_a_run_refuses(results):
         ("--device", "quantum"),
         ("--only", "depth > 100"),
         ("--run", "../x"),
-        ("--workers", 3),
+        ("--executor", "local", "--workers", 3),
+        ("--executor", "local", "--time-limit", 3),
         ("--run", "one", "--set", "train.epochs=9"),
     ):
         said = [

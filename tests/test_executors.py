@@ -7,20 +7,12 @@ from functools import partial
 import pytest
 
 from depthbench.executors import EXECUTORS, ExecutorOptions
+from tests.fixtures_work import divide, refuse, square
 
 
 @pytest.fixture(params=sorted(EXECUTORS))
 def executor(request):
     return EXECUTORS[request.param](ExecutorOptions())
-
-
-def square(number, tell):
-    tell(number + 1)
-    return number * number
-
-
-def refuse(error, number, tell):
-    raise error(f"item {number}")
 
 
 def unheard(item, told):
@@ -59,10 +51,6 @@ def test_results_before_a_failure_are_kept(executor):
     assert next(results) == (3, 4)
     with pytest.raises(ZeroDivisionError):
         next(results)
-
-
-def divide(dividend, divisor, tell):
-    return dividend // divisor
 
 
 def test_the_local_executor_starts_an_item_only_when_its_result_is_asked_for():

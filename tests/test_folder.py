@@ -33,7 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_new_writer_clears_what_a_dead_one_left_half_written(folder):
-    folder.weights_folder.mkdir()
     leftovers = [
         folder.path / ".trials.parquet.1.tmp",
         folder.parts / ".trial-0.parquet.1.tmp",
@@ -74,7 +73,12 @@ def test_the_lock_is_given_back_after_a_failure(folder):
         assert folder.path.exists()
 
 
-@pytest.mark.parametrize("place", ["out", "out/quickstart", "out/quickstart/first"])
+PLACES = ["", "/quickstart", "/quickstart/first"]
+
+
+@pytest.mark.parametrize(
+    "place", [f"out{below}" for below in (*PLACES, f"{PLACES[2]}/parts", f"{PLACES[2]}/weights")]
+)
 def test_a_file_in_place_of_a_folder_is_refused_before_anything_is_computed(tmp_path, place):
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +116,7 @@ def test_an_existing_run_is_found_again_and_kept(folder):
     again = store.create_run(folder.path.parents[1], "quickstart", "first")
     assert again == folder
     assert len(store.finished_trials(again)) == 3
-    assert sorted(path.name for path in folder.path.iterdir()) == ["parts", "run.json"]
+    assert sorted(p.name for p in folder.path.iterdir()) == ["parts", "run.json", "weights"]
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a b", "x" * 200, "a\n"])

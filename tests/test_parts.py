@@ -77,11 +77,11 @@ def test_a_reader_misses_nothing_when_a_merge_ends_while_it_reads(folder, monkey
     read_part = parts_module.read_part
     calls = []
 
-    def merging_first(path):
+    def merging_first(path, **options):
         if not calls:
             calls.append(path)
             store.merge(folder)
-        return read_part(path)
+        return read_part(path, **options)
 
     monkeypatch.setattr(parts_module, "read_part", merging_first)
     monkeypatch.setattr(parts_module, "NUM_READERS", 1)

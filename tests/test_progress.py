@@ -288,3 +288,10 @@ def test_quiet_says_nothing(capsys):
 
 def test_without_a_terminal_there_is_no_bar():
     assert isinstance(progress_for(is_quiet=False), PlainLines)
+
+
+def test_works_that_only_their_key_tells_apart_run_side_by_side():
+    tally = Tally("train", [Work("a", key=1), Work("a", key=2)], (), FakeClock())
+    tally.move(Work("a", key=1), 0.1, None)
+    tally.move(Work("a", key=2), 0.1, None)
+    assert tally.num_running == 2

@@ -14,6 +14,9 @@ from tests.test_run import TINY
 GIVEN = RunOptions(
     out="my results",
     run="r",
+    executor="process",
+    workers=3,
+    time_limit=2.5,
     device="cpu",
     data_dir="$HOME/data",
     only="depth > 4 and family == 'deep'",
@@ -47,7 +50,7 @@ def test_the_command_gives_back_what_was_asked_for(path, monkeypatch):
     monkeypatch.setattr("depthbench.run.run_suite", recorded)
     CliRunner().invoke(app, words[1:])
     assert seen["suite"].canonical == suite.canonical
-    for name in ("run", "device", "only", "retry_failed", "keep_weights"):
+    for name in ("run", "workers", "time_limit", "device", "only", "retry_failed", "keep_weights"):
         assert seen[name] == getattr(GIVEN, name)
     assert (str(seen["out"]), str(seen["data_dir"])) == (GIVEN.out, GIVEN.data_dir)
 
@@ -56,6 +59,8 @@ def test_the_command_gives_back_what_was_asked_for(path, monkeypatch):
     ("changes", "said"),
     [
         ({"executor": "slurm"}, "--executor slurm"),
+        ({"executor": "local", "workers": 2}, "--workers 2: the local executor"),
+        ({"executor": "local", "memory_limit": 2.0}, "--executor local: .* limit"),
         ({"device": "quantum"}, "--device quantum"),
         ({"only": "depth > 100"}, "chooses none"),
         ({"run": "../x"}, "--run"),

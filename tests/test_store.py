@@ -264,6 +264,7 @@ def test_a_crash_between_any_two_steps_of_a_merge_changes_nothing(
         store.merge(folder)
         store.write_trial_part(folder, trial_row(f"{2:016x}", seed=9), curve_rows(7))
         store.update_trial(folder, f"{0:016x}", test_loss=1.0)
+        store.write_timing_part(folder, timing_row(status="failed"))
     before = store.read_run(folder)
     with monkeypatch.context() as patch:
         crash_at_replace(patch, number)

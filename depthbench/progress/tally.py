@@ -22,6 +22,7 @@ class Work:
         cost: of one, predicted in a unit of the stage's own.
         variant: what is trained, in short, such as "deep L8 d64".
         group: losses can be compared within one.
+        key: tells works apart that are under way at once and have all else in common.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Work:
     cost: float = 1.0
     variant: str = ""
     group: Hashable = None
+    key: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,19 @@ def batches(
     Shapes:
         yields: (B, C, H, W) float32 and (B,) int64.
     """
+    for indices in orders(tensors, batch_size, seed, num_examples):
+        yield tensors.inputs.index_select(0, indices), tensors.targets.index_select(0, indices)
+
+
+def orders(
+    tensors: Tensors, batch_size: int, seed: int, num_examples: int | None = None
+) -> Iterator[Tensor]:
+    """Yield the places in the training split of each of `batches`, (B,), on its device."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "order"))
-    inputs, targets = tensors.inputs, tensors.targets
     num_left = num_examples
     while num_left is None or num_left > 0:
-        order = torch.randperm(len(tensors), generator=generator)[:num_left].to(inputs.device)
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]  # (B,)
-            yield inputs.index_select(0, indices), targets.index_select(0, indices)
+        order = torch.randperm(len(tensors), generator=generator)[:num_left]
+        yield from order.to(tensors.inputs.device).split(batch_size)
         num_left = None if num_left is None else num_left - len(order)
 
 

@@ -43,10 +43,16 @@ class Evaluation:
 
 
 class RunningLoss:
-    """Add up losses on the device, and read the sum only when asked: a read waits for it."""
+    """Add up losses on the device, and read the sum only when asked: a read waits for it.
 
-    def __init__(self, device: torch.device) -> None:
-        self._sum = torch.zeros((), dtype=torch.float64, device=device)
+    Args:
+        device: where the losses are.
+        num_members: of a cohort, whose losses are vectors; None for a training of its own.
+    """
+
+    def __init__(self, device: torch.device, num_members: int | None = None) -> None:
+        shape = () if num_members is None else (num_members,)
+        self._sum = torch.zeros(shape, dtype=torch.float64, device=device)
         self._num_examples = 0
 
     def add(self, mean_loss: Tensor, num_examples: int) -> None:
@@ -58,9 +64,27 @@ class RunningLoss:
         """Say whether every loss added so far was finite."""
         return math.isfinite(self._sum.item())
 
+    def are_finite(self) -> list[bool]:
+        """Say of each member whether every loss added so far was finite."""
+        return list(torch.isfinite(self._sum).tolist())
+
     def take_mean(self) -> float | None:
         """Return the mean over all examples added, None without any, and start anew."""
-        mean = self._sum.item() / self._num_examples if self._num_examples else None
+        return self.take_means()[0]
+
+    def take_means(self) -> list[float | None]:
+        """Return the mean of each member, or the one there is, and start anew."""
+        sums = self._sum.view(-1).tolist()
+        means = [total / self._num_examples if self._num_examples else None for total in sums]
         self._sum.zero_()
         self._num_examples = 0
-        return mean
+        return means
+
+    def state(self) -> tuple[Tensor, int]:
+        """Return what has been added, to be saved."""
+        return self._sum, self._num_examples
+
+    def load(self, state: tuple[Tensor, int]) -> None:
+        """Take what had been added, as `state` gave it."""
+        self._sum.copy_(state[0])
+        self._num_examples = state[1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from depthbench.training.arithmetic import exact_arithmetic, forward_in
+from depthbench.training.members import Members
 from depthbench.training.tasks import Task
 from depthbench.training.tasks.classify import Classify
 from depthbench.training.tensors import Tensors
@@ -38,15 +39,53 @@ def evaluate(
     task = task or Classify()
     batch_size = batch_size or tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
     forward = forward_in(model, precision)
-    totals: dict[str, Tensor] = {}
+
+    def outputs(inputs: Tensor) -> list[Tensor]:
+        return [forward(inputs).float()]
+
+    with eval_mode(model):
+        return _metrics(outputs, tensors, batch_size, task)[0]
+
+
+def evaluate_members(members: Members, tensors: Tensors, task: Task) -> list[dict[str, float]]:
+    """Return the metrics of each member of a cohort over all examples of a split.
+
+    Args:
+        members: the cohort, on the device of the tensors; its mode is restored.
+        tensors: the split, the same for all members.
+        task: what is measured.
+    """
+    whole = tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
+    batch_size = max(1, whole // members.num_members)  # as many examples in memory as alone
+
+    def outputs(inputs: Tensor) -> Sequence[Tensor]:
+        return members.outputs(inputs.expand(members.num_members, *inputs.shape)).unbind(0)
+
+    with eval_mode(members.network):
+        return _metrics(outputs, tensors, batch_size, task)
+
+
+def _metrics(
+    outputs: Callable[[Tensor], Sequence[Tensor]], tensors: Tensors, batch_size: int, task: Task
+) -> list[dict[str, float]]:
+    """Return the metrics of each network that gives outputs for a batch of inputs."""
+    totals: list[dict[str, Tensor]] = []
     exact = exact_arithmetic(tensors.inputs.device, is_deterministic=True)
-    with eval_mode(model), torch.inference_mode(), exact:
+    with torch.inference_mode(), exact:
         for start in range(0, len(tensors), batch_size):
             targets = tensors.targets[start : start + batch_size]  # (B, ...)
-            outputs = forward(tensors.inputs[start : start + batch_size]).float()  # (B, ...)
-            for name, value in task.sums(outputs, targets).items():
-                totals[name] = totals[name] + value if name in totals else value
-    return task.metrics({name: value.item() for name, value in totals.items()})
+            found = [
+                task.sums(output, targets)
+                for output in outputs(tensors.inputs[start : start + batch_size])
+            ]
+            totals = (
+                [_added(*pair) for pair in zip(totals, found, strict=True)] if totals else found
+            )
+    return [task.metrics({name: value.item() for name, value in total.items()}) for total in totals]
+
+
+def _added(total: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value + more[name] for name, value in total.items()}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from depthbench.grammar import TrainSettings
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
 from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches, check_batches, stream_seed
-from depthbench.training.checkpoints import Checkpoint
+from depthbench.training.checkpoints import Checkpoint, learned_tensors
 from depthbench.training.curves import Evaluation, RunningLoss
 from depthbench.training.durations import horizon_of
 from depthbench.training.evaluation import evaluate
@@ -98,7 +98,7 @@ def train(  # noqa: PLR0913 - the last ones are for those who watch
     augment = augmentation_of(settings.augment, tuple(data.train.inputs.shape[1:]))
     take_step = build_step(model, optimizer, settings, settings.precision, task)
     losses = RunningLoss(device)
-    checkpoint = Checkpoint(settings.checkpoint)
+    checkpoint = Checkpoint(settings.checkpoint, learned_tensors(model))
     evaluations: list[Evaluation] = []
     step = examples = num_due = 0
     elapsed, has_diverged = 0.0, False
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913 - the last ones are for those who watch
         progress, epoch = horizon.progress(step, elapsed), examples / len(data.train)
         validation = evaluate(model, data.validation, precision=settings.precision, task=task)
         evaluations.append(Evaluation(step, epoch, progress, losses.take_mean(), validation))
-        checkpoint.consider(evaluations[-1], model)
+        checkpoint.consider(evaluations[-1])
         if on_evaluation is not None:
             on_evaluation(evaluations[-1])
 
@@ -142,10 +142,10 @@ def train(  # noqa: PLR0913 - the last ones are for those who watch
             observe()
         metrics: dict[str, float] = {}
         if not has_diverged:
-            final = checkpoint.restore(model)
+            final = checkpoint.restore()
             metrics = _final_metrics(model, data, settings, task, final)
 
-    error = _why_diverged(metrics, settings, step)
+    error = why_diverged(metrics, settings, step)
     return TrainingResult(
         status="ok" if error is None else "diverged",
         error=error,
@@ -174,7 +174,8 @@ def _final_metrics(
     return named | {f"val_{metric}": value for metric, value in final.validation.items()}
 
 
-def _why_diverged(metrics: dict[str, float], settings: TrainSettings, step: int) -> str | None:
+def why_diverged(metrics: dict[str, float], settings: TrainSettings, step: int) -> str | None:
+    """Return why a training that ended with these metrics has diverged, None where it has not."""
     if metrics and all(math.isfinite(value) for value in metrics.values()):
         return None
     what = "final loss is" if metrics else "training loss was"

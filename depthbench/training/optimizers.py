@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from depthbench.grammar import TrainSettings, default_weight_decay
@@ -19,29 +22,31 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
     default; unset it is 0.01 for adamw and 0 otherwise, PyTorch's own defaults. The decay of
     `adam` is added to the gradient, that of `adamw` is decoupled.
     """
-    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    return optimizer_of([weight_group(model.parameters(), settings)], settings)
+
+
+def weight_group(weights: Iterable[Tensor], settings: TrainSettings) -> dict[str, Any]:
+    """Return the trainable ones of weights as a parameter group, with their rate and decay."""
     decay = settings.weight_decay
     if decay is None:
         decay = default_weight_decay(settings.optimizer)
-    is_fused = _has_fused(parameters)
+    trained = [weight for weight in weights if weight.requires_grad]
+    return {"params": trained, "lr": settings.lr, "weight_decay": decay}
+
+
+def optimizer_of(groups: Sequence[dict[str, Any]], settings: TrainSettings) -> Optimizer:
+    """Build an optimizer over parameter groups that have their own rates and decays."""
+    is_fused = all(_has_fused(group["params"]) for group in groups)
     if settings.optimizer == "sgd":
         return SGD(
-            parameters,
+            groups,
             lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov and settings.momentum > 0,  # PyTorch refuses it without
-            weight_decay=decay,
             fused=is_fused,
         )
     adam = {"adamw": AdamW, "adam": Adam}[settings.optimizer]
-    return adam(
-        parameters,
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=decay,
-        fused=is_fused,
-    )
+    return adam(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=is_fused)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
@@ -50,7 +55,7 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def _has_fused(parameters: list[nn.Parameter]) -> bool:
+def _has_fused(parameters: Iterable[Tensor]) -> bool:
     return all(
         weight.device.type in _FUSED_DEVICES and torch.is_floating_point(weight)
         for weight in parameters

@@ -15,7 +15,13 @@ Sums = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """What an entry of TASKS can do. Nothing here waits for the device but `metrics`."""
+    """What an entry of TASKS can do. Nothing here waits for the device but `metrics`.
+
+    Attributes:
+        is_random: whether `training_batch` draws random numbers.
+    """
+
+    is_random: bool
 
     def prepare(self, dataset: Any, device: torch.device) -> PreparedData:
         """Put a data set's splits on the device as inputs and targets."""

@@ -21,6 +21,8 @@ class Classify:
         inputs (B, C, H, W), standardised; targets (B,) int64; outputs (B, K) logits.
     """
 
+    is_random = False
+
     def __init__(self, settings: TaskSettings | None = None) -> None:
         self.settings = settings
 

@@ -42,6 +42,8 @@ class ImageTask:
         but for `output: sigmoid`.
     """
 
+    is_random = False
+
     def __init__(self, settings: TaskSettings) -> None:
         self.settings = settings
 
@@ -125,6 +127,8 @@ class Denoise(ImageTask):
 
     Training draws its noise anew for each batch; evaluations see that of a fixed seed.
     """
+
+    is_random = True
 
     def degraded(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the images with noise, clamped to [0, 1]."""

@@ -48,6 +48,8 @@ class LanguageModel:
         inputs (B, T) int64 tokens, or (B, 2, T); targets (B, T) int64; outputs (B, T, K) logits.
     """
 
+    is_random = False
+
     def __init__(self, settings: TaskSettings | None = None) -> None:
         self.settings = settings
         self._token_bytes: Tensor | None = None

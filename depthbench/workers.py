@@ -1,0 +1,208 @@
+"""Who trains the trials of a run: how many workers, with how many CPU threads each.
+
+`--executor auto` is the process executor where that pays and the local one otherwise. It pays on a
+CPU with more than one core, where the trials that wait would keep one core busy for
+`LITTLE_SECONDS` by the estimate of `estimated_seconds`: starting workers and measuring takes
+several seconds. It is local on a GPU, which processes only take turns on (`--executor process
+--workers N` lets N of them), and where a training lasts a given time, since what it learns in that
+must not depend on what runs beside it. A limit needs a worker that can be ended, so with one auto
+is never local.
+
+The number of workers is measured once a run, with real steps of the median trial by cost: one
+worker with all threads, two with half of them each, and so on to one a core. What is chosen stands
+in run.json, and a resumed run takes it from there: the number of threads can change the last bits
+of a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from depthbench import machine
+from depthbench.errors import TrialError
+from depthbench.executors import EXECUTORS, Executor, ExecutorOptions
+from depthbench.executors.cores import num_shared_cpus
+from depthbench.spec import Trial
+from depthbench.training.durations import horizon_of
+from depthbench.trial import TrialContext, data_key
+from depthbench.worker_speed import Layout, Speed, measure_speeds
+
+LITTLE_SECONDS = 30.0
+# What a step of a small network takes on one core whatever its size, and what a core computes:
+# the order of magnitude is enough.
+_STEP_SECONDS = 5e-4
+_FLOPS_PER_SECOND = 2e10
+# What a worker with PyTorch and a network takes at most, data sets aside; on the safe side.
+_WORKER_BYTES = 1 << 30
+# Of speeds as near as this to the best, the one with the fewest workers is taken.
+_EQUAL_FRACTION = 0.05
+
+Group = Sequence[Trial]
+Measure = Callable[[Group, TrialContext, Sequence[Layout]], list[Speed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Hold what the user asked for: an executor or auto, and a number of workers or None."""
+
+    executor: str = "auto"
+    num_workers: int | None = None
+    has_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """State who trains; None threads are PyTorch's own number. `measured` are steps a second."""
+
+    executor: str
+    num_workers: int
+    num_threads: int | None
+    measured: tuple[Speed, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value of run.json's key workers."""
+        return asdict(self) | {"measured": [asdict(speed) for speed in self.measured]}
+
+    def executor_within(
+        self, time_limit: float | None = None, memory_limit: float | None = None
+    ) -> Executor:
+        """Return the executor, which holds each item to limits in seconds and in GB."""
+        return EXECUTORS[self.executor](
+            ExecutorOptions(
+                num_workers=self.num_workers,
+                num_threads=self.num_threads,
+                time_limit_seconds=time_limit,
+                memory_limit_bytes=None if memory_limit is None else int(memory_limit * 1e9),
+            )
+        )
+
+
+def workers_from_json(value: dict[str, Any] | None) -> Workers | None:
+    """Return the workers that a run was begun with, None where it has not trained yet."""
+    if value is None:
+        return None
+    measured = tuple(Speed(**speed) for speed in value["measured"])
+    return Workers(value["executor"], value["num_workers"], value["num_threads"], measured)
+
+
+def choose_workers(
+    asked: Asked,
+    groups: Sequence[Group],
+    context: TrialContext,
+    recorded: Workers | None = None,
+    measure: Measure | None = None,
+) -> Workers:
+    """Return who trains the groups that wait.
+
+    Args:
+        asked: what the user asked for; a number of workers wins over all else.
+        groups: what waits; each group is trained by one worker.
+        context: what workers get.
+        recorded: what the run was trained with before.
+        measure: returns the speeds of layouts, of which it may leave some out (default:
+            `measure_speeds`).
+    """
+    executor = asked.executor
+    if executor == "auto":
+        was_process = recorded is not None and recorded.executor == "process"
+        executor = "process" if was_process else _automatic(asked, groups, context)
+    if executor == "local":
+        return Workers("local", 1, None)
+    former = recorded if recorded and recorded.executor == executor else None
+    if asked.num_workers is not None:
+        return Workers(executor, asked.num_workers, _num_threads(asked.num_workers, former))
+    return former or _fastest(executor, groups, context, measure or measure_speeds)
+
+
+def _automatic(asked: Asked, groups: Sequence[Group], context: TrialContext) -> str:
+    if asked.num_workers is not None:
+        is_process = asked.num_workers > 1
+    else:
+        is_process = (
+            num_shared_cpus() > 1
+            and _can_share(groups, context)
+            and (not _is_little(groups, context))
+        )
+    return "process" if is_process or asked.has_limit else "local"
+
+
+def _can_share(groups: Sequence[Group], context: TrialContext) -> bool:
+    """Say whether these trainings may run beside others."""
+    is_timed = any(trial.train.seconds is not None for group in groups for trial in group)
+    return len(groups) > 1 and context.device == "cpu" and not is_timed
+
+
+def _is_little(groups: Sequence[Group], context: TrialContext) -> bool:
+    left = LITTLE_SECONDS
+    for group in groups:
+        left -= sum(estimated_seconds(trial, context) for trial in group)
+        if left < 0:
+            return False
+    return True
+
+
+def estimated_seconds(trial: Trial, context: TrialContext) -> float:
+    """Return about how long a training keeps one core busy: its steps, by time and by FLOPs."""
+    _, data = context.learned_data(data_key(trial))
+    try:
+        horizon = horizon_of(trial.train, len(data.train), data.example_tokens)
+    except TrialError:
+        return 0.0  # it cannot be trained, which takes no time
+    if horizon.num_steps is None:
+        return horizon.amount
+    step_flops = 3 * trial.cost.forward_flops * trial.train.batch_size
+    return horizon.num_steps * (_STEP_SECONDS + step_flops / _FLOPS_PER_SECOND)
+
+
+def _fastest(
+    executor: str, groups: Sequence[Group], context: TrialContext, measure: Measure
+) -> Workers:
+    """Return the fastest layout; one worker a core where nothing is measured."""
+    at_most = _num_workers_at_most() if _can_share(groups, context) else 1
+    possible = layouts(min(len(groups), at_most), num_shared_cpus())
+    usual = Workers(executor, possible[0].num_workers, possible[0].num_threads)
+    if executor != "process" or len(possible) == 1 or _is_little(groups, context):
+        return usual
+    speeds = measure(_median_by_cost(groups), context, possible)
+    if not speeds:
+        return usual
+    least = max(speed.steps_per_second for speed in speeds) * (1 - _EQUAL_FRACTION)
+    good = [speed for speed in speeds if speed.steps_per_second >= least]
+    best = min(good, key=lambda speed: speed.num_workers)
+    return Workers(executor, best.num_workers, best.num_threads, tuple(speeds))
+
+
+def layouts(max_workers: int, num_cpus: int) -> list[Layout]:
+    """Return the ways to share CPUs that are worth a try, the one with the most workers first."""
+    max_workers = max(1, min(max_workers, num_cpus))
+    counts = {2**power for power in range(max_workers.bit_length())} | {max_workers}
+    return [
+        Layout(count, num_cpus // count)
+        for count in sorted(counts, reverse=True)
+        if count <= max_workers
+    ]
+
+
+def _num_threads(num_workers: int, former: Workers | None) -> int:
+    """Return the threads of each of so many workers: as before, where the CPUs suffice."""
+    num_cpus = num_shared_cpus()
+    if former and former.num_threads and num_workers * former.num_threads <= num_cpus:
+        return former.num_threads
+    return max(1, num_cpus // num_workers)
+
+
+def _num_workers_at_most() -> int:
+    """Return how many workers this machine has memory and CPUs for."""
+    room, num_cpus = machine.available_memory_bytes(), num_shared_cpus()
+    return num_cpus if room is None else max(1, min(num_cpus, room // _WORKER_BYTES))
+
+
+def _median_by_cost(groups: Sequence[Group]) -> Group:
+    by_cost = sorted(groups, key=lambda group: len(group) * _step_flops(group[0]))
+    return by_cost[len(by_cost) // 2]
+
+
+def _step_flops(trial: Trial) -> int:
+    return trial.cost.forward_flops * trial.train.batch_size

@@ -1,0 +1,109 @@
+"""No signal costs a run more than the trial in flight: it ends with the table of a quiet run."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from depthbench import read_run, store
+from tests.fixtures_struck import Strikable, assert_same_run, strike
+
+# Each executor that is tested here is one word.
+EXECUTORS = ("local",)
+NUM_TRIALS = 12
+KILLS = 30
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_run_killed_at_every_kind_of_moment_ends_as_a_quiet_one(
+    strikable, quiet, tmp_path, executor
+):
+    options = ("--executor", executor)
+    moments = [
+        strike("fsync", ".run.json.*", 1),  # run.json is being made
+        strike("fsync", "weights", 3),  # weights have their name, their trial has no part
+        strike("replace", "trial-*.parquet", 3),  # a part is whole and has no name
+        strike("fsync", ".trial-*", NUM_TRIALS),  # a test result is being written
+        strike("replace", "curves.parquet", 1),  # one merged table is new, the others are old
+        strike("unlink", "trial-*.parquet", 5),  # tables are new, some parts are gone
+        strike("replace", "cell-*.parquet", 2),
+        strike("replace", "timings.parquet", 1),
+        strike("unlink", "*.pt", 1),
+        strike("replace", "run.json", 2),  # all is done, and run.json does not say so yet
+    ]
+    for moment in moments:
+        code, said = strikable.run(tmp_path, *options, strikes=[moment])
+        assert code == -signal.SIGKILL, (moment, said)
+    code, said = strikable.run(tmp_path, *options)
+    assert code == 0, said
+    assert_same_run(tmp_path, quiet)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_thirty_kills_at_random_moments_change_no_table(tmp_path, executor):
+    chance = random.Random(0)
+    strikable = Strikable(tmp_path, are_benches_here=False)
+    options = ("--executor", executor)
+    began = time.monotonic()
+    code, said = strikable.run(tmp_path / "quiet", *options)
+    quiet_seconds = time.monotonic() - began
+    assert code == 0, said
+    num_kills = num_runs = 0
+    while num_kills < KILLS:
+        out = tmp_path / f"{num_runs}"
+        code, said = strikable.run(out, *options, seconds=chance.uniform(0, quiet_seconds))
+        assert code in (0, -signal.SIGKILL), said
+        num_kills += code != 0
+        if code == 0:
+            assert_same_run(out, tmp_path / "quiet")
+            num_runs += 1
+    code, said = strikable.run(out, *options)
+    assert code == 0, said
+    assert_same_run(out, tmp_path / "quiet")
+    strikable.close()
+
+
+INTERRUPTS = {
+    "in training": [strike("replace", "trial-*.parquet", 3, "SIGINT")],
+    "by SIGTERM": [strike("replace", "trial-*.parquet", 3, "SIGTERM")],
+    "in the test pass": [strike("fsync", ".trial-*", NUM_TRIALS + 2, "SIGINT")],
+    "in the merge": [strike("replace", "curves.parquet", 1, "SIGINT")],
+    "twice": [
+        strike("replace", "trial-*.parquet", 3, "SIGINT"),
+        strike("replace", "run.json", 2, "SIGINT"),
+    ],
+}
+
+
+@pytest.mark.parametrize("when", INTERRUPTS)
+def test_an_interrupted_run_exits_130_says_how_to_go_on_and_does(strikable, quiet, tmp_path, when):
+    code, said = strikable.run(tmp_path, strikes=INTERRUPTS[when])
+    assert code == 130, said
+    assert "interrupted; what was finished is kept" in said
+    assert f"finish it with: depthbench run {strikable.suite} --run r --out {tmp_path}" in said
+    assert "Traceback" not in said
+    assert read_run(tmp_path / "tiny" / "r").corrupt_parts == ()
+    code, said = strikable.run(tmp_path)
+    assert code == 0, said
+    assert_same_run(tmp_path, quiet)
+
+
+def test_an_interrupt_of_the_last_words_ends_the_program_at_once(strikable, tmp_path):
+    strikes = [
+        strike("replace", "trial-*.parquet", 3, "SIGINT"),
+        strike("print", "*interrupted*", 1, "SIGINT"),
+    ]
+    code, said = strikable.run(tmp_path, "--quiet", strikes=strikes)
+    assert (code, said) == (130, "")
+    assert len(read_run(tmp_path / "tiny" / "r").trials) == 2
+
+
+def test_a_second_process_on_a_run_is_refused(strikable, quiet):
+    with store.lock_run(store.RunFolder(quiet / "tiny" / "r")):
+        code, said = strikable.run(quiet)
+    assert code == 2
+    assert "another process is writing this run" in said
+    assert "--run NAME" in said
+    assert "Traceback" not in said
