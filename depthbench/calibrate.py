@@ -13,7 +13,7 @@ from depthbench.calibration import Calibration, calibration_path, write_calibrat
 from depthbench.errors import ResultError, SuiteError
 from depthbench.expand import expand
 from depthbench.interruption import terminated_like_interrupted
-from depthbench.progress import Progress, Quiet
+from depthbench.progress import Ending, Progress, Quiet, Work
 from depthbench.report.floors import MIN_RUNS, false_positives, noise_floors
 from depthbench.report.processes import CELL_FACTS, cell_times
 from depthbench.report.rows import Row
@@ -88,12 +88,13 @@ def calibrate(
     time_suite = time_suite or _time_suite()
     path = calibration_path(out, suite.name)
     runs: list[DataFrame] = []
-    progress.begin("calibrate", num_runs, 0)
+    works = [Work(f"run {index + 1}") for index in range(num_runs)]
+    progress.begin("calibrate", works)
     try:
         with terminated_like_interrupted():
-            for index in range(num_runs):
+            for work in works:
                 runs.append(time_suite(suite, trials, found))
-                progress.advance(f"run {index + 1}", is_failure=False)
+                progress.advance(work, (Ending(),))
     except KeyboardInterrupt as error:
         error.add_note(_kept(suite, found, runs, path))
         raise

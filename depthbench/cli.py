@@ -193,14 +193,32 @@ def plan(
     suite: SuiteFile,
     overrides: Overrides = None,
     only: Only = None,
+    has_estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Time a few steps of each shape; predict time and memory."),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Of the estimate: trials at a time.")] = 1,
+    device: Annotated[str, typer.Option(help="Of the estimate: as of `run`.")] = "auto",
     format: As = Format.terminal,
 ) -> None:
-    """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data."""
+    """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data.
+
+    With --estimate a few real steps of each shape are timed here, on random
+    data, which takes seconds to a minute or two; the plan then says how long
+    the run would take and how much memory. CSV has the plan alone.
+    """
     from depthbench.expand import expand, load_to_expand, select
 
     loaded = load_to_expand(suite, overrides or ())
-    trials = expand(loaded)
-    _print_plan(loaded, select(trials, only) if only else trials, format)
+    every_trial = expand(loaded)
+    trials = select(every_trial, only) if only else every_trial
+    more = None
+    if has_estimate:
+        from depthbench.estimate import estimate
+
+        found = estimate(loaded, trials, device, every_trial=every_trial, num_workers=workers)
+        more = {"estimate": found.describe()}
+    _print_plan(loaded, trials, format, more)
 
 
 @app.command()
@@ -210,10 +228,11 @@ def report(
     format: As = Format.terminal,
 ) -> None:
     """Answer the suite's question from its results, with intervals."""
+    from depthbench.report.listing import chosen_runs
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    _print(render(summarise(_read(runs, out)), format.value))
+    _print(render(summarise(chosen_runs(runs, out)), format.value))
 
 
 @app.command()
@@ -227,9 +246,10 @@ def check(
 ) -> None:
     """Judge the suite's claims: holds, refuted or undecided. Exits 0, 3, or 4 under --strict."""
     from depthbench.report.claims import check as judge
+    from depthbench.report.listing import chosen_runs
     from depthbench.report.render import render_judgements
 
-    judgements, code = judge(_read(runs, out), is_strict=strict)
+    judgements, code = judge(chosen_runs(runs, out), is_strict=strict)
     _print(render_judgements(judgements, format.value))
     raise typer.Exit(code)
 
@@ -344,27 +364,12 @@ def init(
     _print("\n".join(write_starter(path)))
 
 
-def _read(runs: list[Path] | None, out: Path) -> list[Any]:
-    """Return the named runs, or the newest one under the results folder."""
-    from depthbench.errors import ResultError
-    from depthbench.store import find_runs, read_run
-
-    if runs:
-        folders = [folder for path in runs for folder in find_runs(path)]
-        for path in runs:
-            if not find_runs(path):
-                raise ResultError(f"{path}: holds no run; `depthbench runs` lists what there is")
-    else:
-        folders = list(find_runs(out)[:1])
-    if not folders:
-        raise ResultError(f"{out}: holds no run yet; `depthbench run SUITE` makes one")
-    return [read_run(folder) for folder in dict.fromkeys(folders)]
-
-
-def _print_plan(suite: Suite, trials: Sequence[Trial], format: Format) -> None:
+def _print_plan(
+    suite: Suite, trials: Sequence[Trial], format: Format, more: dict[str, Any] | None = None
+) -> None:
     from depthbench.plan import describe_plan, render_plan
 
-    _print(render_plan(describe_plan(suite, trials), format.value))
+    _print(render_plan(describe_plan(suite, trials) | (more or {}), format.value))
 
 
 def _print(text: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from depthbench.environment import Check
+from depthbench.estimate_table import render_estimate
 from depthbench.report.tables import Heading, render_table
 from depthbench.spec import Trial
 from depthbench.suite import Suite
@@ -110,10 +111,13 @@ def render_plan(plan: dict[str, Any], format: str, console: Console | None = Non
         console=console,
         num_names=3,
     )
+    parts = [table]
     num_more = len(variants) - _MAX_VARIANTS if limit else 0
-    if num_more <= 0:
-        return table
-    return f"{table}\n\n{num_more:,} more variants; all of them: --format md, csv or json"
+    if num_more > 0:
+        parts.append(f"{num_more:,} more variants; all of them: --format md, csv or json")
+    if "estimate" in plan:
+        parts.append(render_estimate(plan["estimate"], format, console))
+    return "\n\n".join(parts) if len(parts) > 1 else table
 
 
 def _errors(trial: dict[str, Any]) -> str | None:

@@ -20,15 +20,15 @@ from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
-from depthbench.progress import Progress, Quiet
+from depthbench.progress import Ending, Progress, Quiet, Work
 from depthbench.record import FAILURES, METRICS
 from depthbench.request import RunOptions, RunRequest, request_run, run_command
 from depthbench.selection import Outcome, select_learning_rates
 from depthbench.spec import Trial
 from depthbench.suite import Suite
-from depthbench.timing_stage import planned_cells, time_cells
+from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
 from depthbench.training.threads import cpu_threads
-from depthbench.training_stage import TrainingStage, label
+from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
     best_stacking,
@@ -269,10 +269,18 @@ def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
 def _train(work: _Work) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
-    _train_waiting(work, waiting, len(work.trials))
+    to_do = {trial.trial_id for trial in waiting}
+    former = (
+        ended_work(trial, finished[trial.trial_id])
+        for trial in work.trials
+        if trial.trial_id not in to_do
+    )
+    _train_waiting(work, waiting, former)
 
 
-def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
+def _train_waiting(
+    work: _Work, waiting: Sequence[Trial], former: Iterable[tuple[Work, Ending]] = ()
+) -> None:
     if not waiting:
         return
     names = {trial.trial_id for trial in waiting}
@@ -280,9 +288,7 @@ def _train_waiting(work: _Work, waiting: Sequence[Trial], total: int) -> None:
     stage = TrainingStage(work.context, work.folder, work.progress, places)
     limits = work.options.time_limit, work.options.memory_limit
     executor = _workers(work, waiting).executor_within(*limits)
-    work.progress.begin("train", total, total - len(waiting))
-    stage.train(executor, still_waiting(work.cohorts, names), names)
-    work.progress.end()
+    stage.train(executor, still_waiting(work.cohorts, names), names, former)
 
 
 def _workers(work: _Work, waiting: Sequence[Trial]) -> Workers:
@@ -306,7 +312,7 @@ def _read_test_sets(work: _Work) -> None:
     finished, is_best = _selected(work)
     lost = _read_each(work, finished, list(_unread(work, finished, is_best)))
     if lost:
-        _train_waiting(work, lost, len(lost))
+        _train_waiting(work, lost)
         finished, is_best = _selected(work)
         _read_each(work, finished, list(_unread(work, finished, is_best)))
     flags = {key: _selection_columns(finished[key], is_best[key]) for key in is_best}
@@ -320,16 +326,19 @@ def _read_each(
 ) -> list[Trial]:
     """Read the test set with trained trials; return those whose weights are gone or torn."""
     lost = []
-    if unread:
-        work.progress.begin("test", len(unread), 0)
-    for trial in unread:
+    tests = [Work(label((trial,)), key=trial.trial_id) for trial in unread]
+    if tests:
+        work.progress.begin("test", tests)
+    for trial, test in zip(unread, tests, strict=True):
         values = read_test_set(trial, work.context)
         if values is None:
             lost.append(trial)
+            work.progress.advance(test, ())
             continue
         store.update_trial(work.folder, trial.trial_id, is_selected=True, **values)
         finished[trial.trial_id] |= {"is_selected": True, "has_test": "status" not in values}
-        work.progress.advance(label((trial,)), is_failure="status" in values)
+        ended = Ending(str(values.get("status", "ok")), is_failure="status" in values)
+        work.progress.advance(test, (ended,))
     work.progress.end()
     return lost
 
@@ -375,7 +384,13 @@ def _time(work: _Work, facts: Mapping[str, Any]) -> None:
     waiting = [c for c in cells if work.is_waiting(_status(finished, c.cell.cell_id))]
     if not waiting:
         return
-    work.progress.begin("time", len(cells), len(cells) - len(waiting))
+    names = {item.cell.cell_id for item in waiting}
+    former = (
+        (timing_work(item), cell_ending(finished[item.cell.cell_id]))
+        for item in cells
+        if item.cell.cell_id not in names
+    )
+    work.progress.begin("time", map(timing_work, waiting), former)
     floors, _ = load_floors(work.out, work.suite.name, facts)
 
     def keep(row: dict[str, Any]) -> None:
@@ -410,7 +425,7 @@ def time_suite(
     executions = {key: faster_execution(trial, context) for key, trial in auto.items()}
     cells = list(planned_cells(suite, "calibration", trials, executions))
     progress = progress or Quiet()
-    progress.begin("time", len(cells), 0)
+    progress.begin("time", map(timing_work, cells))
     time_cells(suite, cells, device, rows.append, progress=progress)
     progress.end()
     return pd.DataFrame(rows)

@@ -32,9 +32,7 @@ def select_learning_rates(
         lambda: defaultdict(list)
     )
     for trial in trials:
-        rest = trial.train.model_copy(update={"lr": 1.0})
-        key = (trial.variant_id, trial.dataset_settings, trial.task_settings, rest)
-        groups[key][trial.lr].append(trial)
+        groups[selection_key(trial)][trial.lr].append(trial)
     is_best: dict[str, bool] = {}
     for rates in groups.values():
         if any(trial.trial_id not in outcomes for rate in rates.values() for trial in rate):
@@ -43,6 +41,12 @@ def select_learning_rates(
         best = min(rates, key=lambda lr: (*badness(ended[lr]), lr))
         is_best |= {trial.trial_id: lr == best for lr in rates for trial in rates[lr]}
     return is_best
+
+
+def selection_key(trial: Trial) -> tuple[object, ...]:
+    """Return what trials have in common that one learning rate is chosen for."""
+    rest = trial.train.model_copy(update={"lr": 1.0})
+    return trial.variant_id, trial.dataset_settings, trial.task_settings, rest
 
 
 def badness(outcomes: Sequence[Outcome]) -> tuple[bool, int, int, float]:

@@ -13,7 +13,7 @@ import torch
 
 from depthbench.environment import device_name
 from depthbench.grammar import TimingSettings
-from depthbench.progress import Progress
+from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
 from depthbench.suite import Suite
@@ -98,6 +98,7 @@ def time_cells(  # noqa: PLR0913 - the last two have defaults
     """
     assert suite.timing is not None
     by_id = {item.cell.cell_id: item for item in planned}
+    works = {item.cell.cell_id: timing_work(item) for item in planned}
     began = datetime.now(UTC).isoformat(timespec="seconds")
     name = device_name(device)
 
@@ -106,9 +107,7 @@ def time_cells(  # noqa: PLR0913 - the last two have defaults
         opening = {"started_at": began, "device": name, "num_threads": threads}
         row = by_id[cell.cell_id].row | opening | columns
         on_row(row)
-        label = f"{row['family']} L {row['depth']} {cell.phase} batch {cell.batch_size}"
-        said = "" if row["status"] == "ok" else f" {row['status']}"
-        progress.advance(label + said, is_failure=row["status"] in FAILURES)
+        progress.advance(works[cell.cell_id], (cell_ending(row),))
 
     references, eager = partners(planned, reference_variant(suite, planned))
     # Compiled code of former runs would make compiling look free.
@@ -120,8 +119,22 @@ def time_cells(  # noqa: PLR0913 - the last two have defaults
             references=references,
             eager=eager,
             num_processes=NUM_PROCESSES,
+            on_sample=lambda cell, share: progress.move(works[cell.cell_id], share, None),
         )
         session.run([item.cell for item in planned])
+
+
+def timing_work(planned: PlannedCell) -> Work:
+    """Return a cell as progress hears of it; it ends before its time budget, or with it."""
+    row, cell = planned.row, planned.cell
+    phase = f"{cell.phase} batch {cell.batch_size}"
+    label = f"{row['family']} L {row['depth']} d {row['width']} {phase}"
+    return Work(label, shape=cell.cell_id)
+
+
+def cell_ending(row: Mapping[str, Any]) -> Ending:
+    """Return how a cell ended, by its row."""
+    return Ending(row["status"], row["status"] in FAILURES)
 
 
 def limits_of(timing: TimingSettings, device: str) -> Limits:

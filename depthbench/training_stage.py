@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from depthbench import store
 from depthbench.cohorts import Cohort
 from depthbench.executors import Executor, Lost
-from depthbench.progress import Progress
+from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
-from depthbench.trial import TrialContext, TrialResult, lost_trial, run_cohort
+from depthbench.trial import TrialContext, TrialResult, execution_key, lost_trial, run_cohort
+from depthbench.workload import rough_seconds
 
 
 @dataclass(frozen=True)
@@ -23,36 +25,61 @@ class TrainingStage:
     folder: store.RunFolder
     progress: Progress
     places: Mapping[str, int]
+    under_way: dict[tuple[str, int], Work] = field(default_factory=dict)
 
     def train(
-        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Collection[str]
+        self,
+        executor: Executor,
+        cohorts: Sequence[Cohort],
+        waiting: Collection[str],
+        former: Iterable[tuple[Work, Ending]] = (),
     ) -> None:
         """Train cohorts, and keep of each what is waiting, as soon as its cohort ends.
 
         Where a cohort of several fails or is lost with its worker, its halves are trained, so that
         one trial costs the others nothing but time.
+
+        Args:
+            executor: where cohorts run.
+            cohorts: what is trained.
+            waiting: the trials whose results are kept, by trial_id.
+            former: what a former session has done of this stage, for those who watch.
         """
+        todo = (training_work(cohort.trials, waiting) for cohort in cohorts)
+        self.progress.begin("train", todo, former)
         while cohorts:
             halves: list[Cohort] = []
-            for cohort, found in self._results(executor, cohorts):
+            for cohort, found in self._results(executor, cohorts, waiting):
+                name = _name(cohort.trials)
+                work = self.under_way.pop(name, None) or training_work(cohort.trials, waiting)
                 if len(cohort.trials) > 1 and _has_failed(found):
+                    self.progress.advance(work, ())
                     halves += cohort.halves()
                 else:
-                    self._keep(cohort, found, waiting)
+                    self.progress.advance(work, self._keep(cohort, found, waiting))
             cohorts = halves
+        self.progress.end()
 
     def _results(
-        self, executor: Executor, cohorts: Sequence[Cohort]
+        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Collection[str]
     ) -> Iterator[tuple[Cohort, list[TrialResult] | Lost]]:
         work = partial(run_cohort, context=self.context)
-        yield from executor.run(work, cohorts, self._tell)
+        yield from executor.run(work, cohorts, partial(self._tell, waiting))
 
-    def _tell(self, cohort: Cohort, told: tuple[float, float | None]) -> None:
-        self.progress.move(label(cohort.trials), *told)
+    def _tell(
+        self, waiting: Collection[str], cohort: Cohort, told: tuple[float, float | None]
+    ) -> None:
+        """Pass on how far a cohort is; called at each step, so its work is made once."""
+        name = _name(cohort.trials)
+        if name not in self.under_way:
+            self.under_way[name] = training_work(cohort.trials, waiting)
+        self.progress.move(self.under_way[name], *told)
 
     def _keep(
         self, cohort: Cohort, found: list[TrialResult] | Lost, waiting: Collection[str]
-    ) -> None:
+    ) -> list[Ending]:
+        """Write the parts of what is waiting, and return how each ended."""
+        endings = []
         for index, trial in enumerate(cohort.trials):
             if trial.trial_id not in waiting:
                 continue  # trained again only for the others of its cohort
@@ -61,13 +88,44 @@ class TrainingStage:
             )
             row = result.row | {"plan_index": self.places[trial.trial_id]}
             store.write_trial_part(self.folder, row, result.curves)
-            said = "" if row["status"] == "ok" else f" {row['status']}"
-            is_failure = row["status"] in FAILURES
-            self.progress.advance(label((trial,)) + said, is_failure=is_failure)
+            endings.append(ending(row))
+        return endings
 
 
 def _has_failed(found: list[TrialResult] | Lost) -> bool:
     return isinstance(found, Lost) or any(result.row["status"] in FAILURES for result in found)
+
+
+def _name(group: Sequence[Trial]) -> tuple[str, int]:
+    """Return what tells the cohorts of a stage apart: no trial is in two of one size."""
+    return group[0].trial_id, len(group)
+
+
+def training_work(group: Sequence[Trial], waiting: Collection[str]) -> Work:
+    """Return trials that train together as progress hears of them; only waiting ones count."""
+    first = group[0]
+    cost = rough_seconds(first)
+    return Work(
+        label=label(group),
+        key=_name(group),
+        count=sum(trial.trial_id in waiting for trial in group),
+        shape=(execution_key(first), first.task, cost),
+        cost=cost,
+        variant=_short(first),
+        group=(first.dataset, first.task),
+    )
+
+
+def ended_work(trial: Trial, row: Mapping[str, Any]) -> tuple[Work, Ending]:
+    """Return a trial that a former session has done, as progress hears of it."""
+    work = Work(label((trial,)), variant=_short(trial), group=(trial.dataset, trial.task))
+    return work, ending(row)
+
+
+def ending(row: Mapping[str, Any]) -> Ending:
+    """Return how a trial ended, by its row."""
+    status = row["status"]
+    return Ending(status, status in FAILURES, row.get("val_loss"))
 
 
 def label(trials: Sequence[Trial]) -> str:
@@ -75,3 +133,8 @@ def label(trials: Sequence[Trial]) -> str:
     first = trials[0]
     seeds = f"seed {first.seed}" if len(trials) == 1 else f"{len(trials)} trials"
     return f"{first.family} L {first.depth} d {first.width} {seeds}"
+
+
+def _short(trial: Trial) -> str:
+    kernel = f" k{trial.variant.kernel}" if trial.variant.kernel else ""
+    return f"{trial.family} L{trial.depth} d{trial.width}{kernel}"

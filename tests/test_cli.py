@@ -54,6 +54,19 @@ def test_run_prints_a_summary_for_machines(results):
     assert Path(summary["folder"]) == out / "tiny" / "one"
 
 
+def test_plan_estimates_on_demand_and_changes_no_other_key(results):
+    suite, _, _ = results
+    asked = ("plan", suite, "--only", "seed == 0 and family == 'deep'", "--format", "json")
+    plan = json.loads(call(*asked).stdout)
+    found = json.loads(call(*asked, "--estimate", "--workers", 2, "--device", "cpu").stdout)
+    predicted = found.pop("estimate")
+    assert found == plan
+    assert predicted["num_workers"] == 2
+    assert predicted["wall_seconds"] > 0
+    assert predicted["stages"][0]["stage"] == "train"
+    assert "no-such" in call(*asked, "--estimate", "--device", "no-such", code=2).stderr
+
+
 def test_plan_json_is_the_documented_object(results):
     suite, _, _ = results
     plan = json.loads(call("plan", suite, "--format", "json").stdout)

@@ -20,7 +20,16 @@ from depthbench.errors import DataError
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.spec import Problem
 
-__all__ = ["DATASETS", "Dataset", "DatasetStatus", "Split", "load", "problem_of", "survey"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetStatus",
+    "Split",
+    "load",
+    "problem_of",
+    "sizes_of",
+    "survey",
+]
 
 DATASETS: dict[str, DatasetReader | TextSet] = {
     "digits": DIGITS,
@@ -45,6 +54,20 @@ def problem_of(settings: DatasetSettings, task: TaskSettings) -> Problem:
         return reader.problem(settings, task.name)
     image_shape, num_classes = reader.shapes(settings)
     return image_problem(settings.name, image_shape, num_classes, task.name)
+
+
+def sizes_of(settings: DatasetSettings) -> tuple[int, int, int]:
+    """Return the sizes of the train, validation and test splits, without reading images.
+
+    Of a set with published sizes these are those of the complete one. Text has none before it is
+    read.
+
+    Raises:
+        DataError: The splits are larger than the set, or a user's own file is not as it should be.
+    """
+    reader = _reader(settings)
+    assert not isinstance(reader, TextSet)
+    return reader.sizes(settings)
 
 
 def load(settings: DatasetSettings, data_dir: Path | None = None) -> Dataset | TextDataset:

@@ -89,6 +89,9 @@ class DatasetReader(Protocol):
     def shapes(self, settings: DatasetSettings) -> tuple[tuple[int, int, int], int]:
         """Return (C, H, W) of an image and the number of classes, without reading images."""
 
+    def sizes(self, settings: DatasetSettings) -> tuple[int, int, int]:
+        """Return the sizes of the train, validation and test splits, without reading images."""
+
     def load(self, settings: DatasetSettings, data_dir: Path | None) -> Dataset:
         """Read the data set and cut its splits."""
 

@@ -93,6 +93,10 @@ class CifarSet:
         split_sizes(settings, NUM_TRAIN, NUM_VALIDATION)
         return (CHANNELS, SIDE, SIDE), self.labelling.num_classes
 
+    def sizes(self, settings: DatasetSettings) -> tuple[int, int, int]:
+        """Return the sizes of the splits that are cut from the complete set."""
+        return (*split_sizes(settings, NUM_TRAIN, NUM_VALIDATION), NUM_TEST)
+
     def load(self, settings: DatasetSettings, data_dir: Path | None) -> Dataset:
         """Read the files, downloading the archive where there is none on this machine.
 

@@ -46,6 +46,10 @@ class DigitsSet:
         split_sizes(settings, NUM_POOL, NUM_VALIDATION)
         return (1, SIDE, SIDE), NUM_CLASSES
 
+    def sizes(self, settings: DatasetSettings) -> tuple[int, int, int]:
+        """Return the sizes of the splits that are cut from the complete set."""
+        return (*split_sizes(settings, NUM_POOL, NUM_VALIDATION), NUM_TEST)
+
     def load(self, settings: DatasetSettings, data_dir: Path | None) -> Dataset:
         """Read the digits, scaled from 0..16 to [0, 1]; they are part of scikit-learn.
 

@@ -85,6 +85,10 @@ class MnistSet:
         split_sizes(settings, NUM_TRAIN, default_validation(NUM_TRAIN))
         return (1, SIDE, SIDE), NUM_CLASSES
 
+    def sizes(self, settings: DatasetSettings) -> tuple[int, int, int]:
+        """Return the sizes of the splits that are cut from the complete set."""
+        return (*split_sizes(settings, NUM_TRAIN, default_validation(NUM_TRAIN)), NUM_TEST)
+
     def load(self, settings: DatasetSettings, data_dir: Path | None) -> Dataset:
         """Read the four files, downloading those that are nowhere on this machine.
 

@@ -52,6 +52,11 @@ class NpzSet:
         labels = {split: _labels(path, part, arrays) for split, part in layout.parts.items()}
         return layout.image_shape, _num_classes(path, settings, layout, labels)
 
+    def sizes(self, settings: DatasetSettings) -> tuple[int, int, int]:
+        """Return the sizes of the splits; reads headers alone."""
+        layout = read_layout(_path(settings))
+        return (*_sizes(settings, layout), layout.parts["test"].num_examples)
+
     def load(self, settings: DatasetSettings, data_dir: Path | None) -> Dataset:
         """Read the file. Integer images stay uint8; others become float32, their values as given.
 

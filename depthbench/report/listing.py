@@ -15,6 +15,8 @@ from depthbench.report.tables import Heading, render_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from depthbench.store import Run
+
 _FACTS = ("suite", "run", "status", "num_ok", "num_diverged", "num_failed", "num_planned")
 _HEADINGS = tuple(Heading(name, name) for name in (*_FACTS, "created_at", "folder", "problem"))
 _SHORT_HEADINGS = (
@@ -115,3 +117,27 @@ def _trials_text(listing: RunListing) -> str | None:
         if num
     ]
     return ", ".join([f"{listing.num_ok} of {listing.num_planned} ok", *bad])
+
+
+def chosen_runs(paths: Sequence[Path] | None, out: Path) -> list[Run]:
+    """Read the named runs, or without a name the newest one under the results folder.
+
+    Args:
+        paths: run folders, or folders that hold some.
+        out: the results folder.
+
+    Raises:
+        ResultError: there is no run, or one cannot be read.
+    """
+    from depthbench.store import find_runs, read_run
+
+    if paths:
+        for path in paths:
+            if not find_runs(path):
+                raise ResultError(f"{path}: holds no run; `depthbench runs` lists what there is")
+        folders = [folder for path in paths for folder in find_runs(path)]
+    else:
+        folders = list(find_runs(out)[:1])
+    if not folders:
+        raise ResultError(f"{out}: holds no run yet; `depthbench run SUITE` makes one")
+    return [read_run(folder) for folder in dict.fromkeys(folders)]

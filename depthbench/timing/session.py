@@ -43,6 +43,7 @@ class Session:
         num_processes: how many fresh processes each cell's samples come from.
         seed: of the order of the rounds.
         now: returns host seconds, for budgets only.
+        on_sample: takes a cell that was sampled and the share of its time budget that is used.
     """
 
     def __init__(  # noqa: PLR0913 - two of them matter, the others have defaults
@@ -56,6 +57,7 @@ class Session:
         num_processes: int = NUM_PROCESSES,
         seed: int = 0,
         now: Callable[[], float] = time.monotonic,
+        on_sample: Callable[[Cell, float], None] = lambda cell, share: None,
     ) -> None:
         self.start = start
         self.limits = limits
@@ -65,6 +67,7 @@ class Session:
         self.num_processes = num_processes
         self.random = random.Random(seed)
         self.now = now
+        self.on_sample = on_sample
         self.benches: list[Bench] = []
         self.open: dict[str, MeasuredCell] = {}
         self.ended: dict[str, MeasuredCell] = {}
@@ -160,6 +163,8 @@ class Session:
                 self._end_early(state.cell, Ended("failed", str(death)))
             else:
                 state.add(sample, number, process, self.now() - began)
+                used = state.spent_seconds / self.limits.time_budget_seconds
+                self.on_sample(state.cell, min(1.0, used))
 
     def _end_early(self, cell: Cell, ended: Ended) -> None:
         self.open.pop(cell.cell_id, None)

@@ -1,0 +1,224 @@
+"""Predict what a suite costs before anyone waits: a few real steps of each shape."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from depthbench.request import resolve_device
+from depthbench.selection import selection_key
+from depthbench.shape_costs import Group, Measure, ShapeCosts
+from depthbench.spec import Trial
+from depthbench.step_times import Spent, StepTimes, example_bytes, measure_group
+from depthbench.suite import Suite
+from depthbench.timing.bench import WARMUP_FRACTION
+from depthbench.timing.cells import cells_of
+from depthbench.timing.session import NUM_PROCESSES
+from depthbench.timing_stage import limits_of
+from depthbench.trial import data_key, execution_key
+from depthbench.workload import examples_of, workload_of
+
+# More shapes are not measured: the others are taken from their neighbours.
+MAX_SHAPES = 60
+# What a trial takes beside its network: opening its row, its weights and its part on the disk.
+TRIAL_SECONDS = 0.02
+# What timing processes take to start, and a cell beside its samples and warm-ups: being built in
+# each process, and its passes for memory and energy.
+START_SECONDS = 6.0
+CELL_SECONDS = 0.6
+# Steps that choosing between two executions takes, of both together.
+_EXECUTION_STEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """Say what a stage costs; `is_most` says that it may well end sooner."""
+
+    stage: str
+    cpu_seconds: float
+    wall_seconds: float
+    is_most: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predict a run: its stages, its memory, and what the prediction stands on.
+
+    `peak_memory_bytes` is of the largest trial, or of the largest that train as one, besides the
+    data; None where the machine does not tell. Each worker has its own. `data_bytes` is of all
+    data sets, prepared. `guesses` say which sizes were not known.
+    """
+
+    device: str
+    num_workers: int
+    num_threads: int
+    num_shapes: int
+    num_measured_shapes: int
+    stages: tuple[StageCost, ...]
+    peak_memory_bytes: int | None
+    peak_memory_of: str
+    data_bytes: int
+    guesses: tuple[str, ...]
+
+    @property
+    def total(self) -> StageCost:
+        """Return all stages, one after another."""
+        cpu = sum(stage.cpu_seconds for stage in self.stages)
+        wall = sum(stage.wall_seconds for stage in self.stages)
+        return StageCost("total", cpu, wall, any(stage.is_most for stage in self.stages))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the estimate as plain values."""
+        total = self.total
+        return asdict(self) | {
+            "stages": [asdict(stage) for stage in self.stages],
+            "guesses": list(self.guesses),
+            "cpu_seconds": total.cpu_seconds,
+            "wall_seconds": total.wall_seconds,
+        }
+
+
+def estimate(  # noqa: PLR0913 - the last ones have defaults
+    suite: Suite,
+    trials: Sequence[Trial],
+    device: str,
+    *,
+    every_trial: Sequence[Trial] | None = None,
+    groups: Sequence[Group] | None = None,
+    num_workers: int = 1,
+    measure: Measure = measure_group,
+    max_shapes: int = MAX_SHAPES,
+) -> Estimate:
+    """Predict hours and memory of a run; reads no data.
+
+    Args:
+        suite: whose timing section says what is timed.
+        trials: what is run, at least one.
+        device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
+        every_trial: of the suite, where `trials` are some (default: the same).
+        groups: the trials as they train together (default: each alone).
+        num_workers: how many groups train at a time.
+        measure: returns what a group costs.
+        max_shapes: how many shapes are measured at most.
+
+    Raises:
+        SuiteError: there is no such device.
+        DataError: a user's own file is not as it should be.
+    """
+    device = resolve_device(device)
+    solo = [(trial,) for trial in trials]
+    costs = ShapeCosts(groups or solo, device, measure, max_shapes)
+    # The test pass goes trial by trial, however they were trained.
+    alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
+    stages = [
+        _training(groups or solo, costs, num_workers),
+        _testing(trials, every_trial or trials, alone),
+    ]
+    if suite.timing is not None:
+        stages.append(_timing(suite, trials, device))
+    largest = costs.largest()
+    return Estimate(
+        device=device,
+        num_workers=num_workers,
+        num_threads=torch.get_num_threads(),
+        num_shapes=len(costs.shapes),
+        num_measured_shapes=len(costs.measured),
+        stages=tuple(stages),
+        peak_memory_bytes=costs.of(largest).peak_bytes,
+        peak_memory_of=_label(largest),
+        data_bytes=_data_bytes(trials),
+        guesses=_guesses(trials),
+    )
+
+
+def _training(groups: Sequence[Group], costs: ShapeCosts, num_workers: int) -> StageCost:
+    total, longest = Spent(), 0.0
+    chosen: dict[str, Spent] = {}
+    for group in groups:
+        times = costs.of(group)
+        cost = _group_cost(group, times)
+        total, longest = total + cost, max(longest, cost.wall_seconds)
+        if group[0].variant.execution == "auto":
+            chosen[execution_key(group[0])] = times.step * (_EXECUTION_STEPS / len(group))
+    choosing = sum(chosen.values(), Spent())
+    wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds
+    return StageCost("train", total.cpu_seconds + choosing.cpu_seconds, wall)
+
+
+def _group_cost(group: Group, times: StepTimes) -> Spent:
+    """Return what training a group costs, its evaluations included."""
+    work = workload_of(group[0])
+    if work.num_steps is None:
+        seconds = (work.train_seconds or 0.0) * len(group)
+        busy = times.step.cpu_seconds / max(times.step.wall_seconds, 1e-12)
+        training = Spent(seconds, seconds * busy)
+    else:
+        training = times.step * work.num_steps
+    validation = times.evaluation(work.examples.validation) * work.num_validations
+    overhead = Spent(TRIAL_SECONDS, TRIAL_SECONDS) * len(group)
+    final = times.evaluation(work.examples.train)
+    return times.build + training + validation + final + overhead
+
+
+def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts) -> StageCost:
+    """Return what the test pass costs: the seeds of each variant at one learning rate.
+
+    A variant of which some trials are not run is not tested yet.
+    """
+    chosen = {trial.trial_id for trial in trials}
+    rates: dict[Any, set[float]] = defaultdict(set)
+    variants: dict[Any, list[Trial]] = defaultdict(list)
+    for trial in every_trial:
+        key = selection_key(trial)
+        rates[key].add(trial.lr)
+        variants[key].append(trial)
+    total = Spent()
+    for key, members in variants.items():
+        if any(trial.trial_id not in chosen for trial in members):
+            continue
+        times = costs.of((members[0],))
+        num_test = workload_of(members[0]).examples.test
+        one = times.build + times.evaluation(num_test) + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
+        total = total + one * (len(members) / len(rates[key]))
+    return StageCost("test", total.cpu_seconds, total.wall_seconds)
+
+
+def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
+    """Return what timing costs at most: cells end as soon as they are precise enough."""
+    assert suite.timing is not None
+    samples = limits_of(suite.timing, device).time_budget_seconds
+    budget = samples * (1 + NUM_PROCESSES * WARMUP_FRACTION)
+    threads = [
+        cell.threads or torch.get_num_threads() for cell, _ in cells_of(trials, suite.timing)
+    ]
+    wall = len(threads) * (budget + CELL_SECONDS) + START_SECONDS
+    cpu = sum(threads) * budget + len(threads) * CELL_SECONDS + NUM_PROCESSES * START_SECONDS
+    return StageCost("time", cpu, wall, is_most=True)
+
+
+def _data_bytes(trials: Sequence[Trial]) -> int:
+    total = 0
+    for trial in {data_key(trial): trial for trial in trials}.values():
+        sizes = examples_of(trial.dataset_settings)
+        counts = (sizes.train, sizes.validation, sizes.test)
+        total += sum(n * each for n, each in zip(counts, example_bytes(trial), strict=True))
+    return total
+
+
+def _guesses(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """Return, for each data set whose sizes are not known, what they were taken to be."""
+    found = []
+    for dataset in {trial.dataset_settings: None for trial in trials}:
+        if guess := examples_of(dataset).guess:
+            found.append(f"{dataset.name}: {guess}")
+    return tuple(found)
+
+
+def _label(group: Group) -> str:
+    first = group[0]
+    together = f", {len(group)} trials as one" if len(group) > 1 else ""
+    return f"{first.family} L{first.depth} d{first.width}{together}"
