@@ -1,10 +1,7 @@
-"""The command line: parse, call one function, print. The only place that catches and exits."""
+"""The command line: parse, call one function, print. What is caught is caught in boundary.py."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
@@ -12,14 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from depthbench.errors import DepthbenchError
-from depthbench.interruption import (
-    INTERRUPTED,
-    end_at_another_interrupt,
-    ended_by_another_interrupt,
-)
+from depthbench.boundary import Boundary, write
+from depthbench.interruption import INTERRUPTED, end_at_another_interrupt
 
 if TYPE_CHECKING:
     from depthbench.spec import Trial
@@ -42,35 +34,8 @@ class Peak(StrEnum):
     measured = "measured"
 
 
-class _Boundary(TyperGroup):
-    """Turn what a user can mend into one clear message and an exit code."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a locale may know few characters
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            if error.filename is not None:  # a file's, not standard output's
-                raise
-            _drop_output()
-            _complain(f"standard output cannot be written: {error.strerror or error}")
-            raise SystemExit(2) from None
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except DepthbenchError as error:
-            _complain(str(error), *getattr(error, "__notes__", ()))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as error:
-            with ended_by_another_interrupt():
-                _complain("interrupted; what was finished is kept", *_notes(error))
-            raise typer.Exit(INTERRUPTED) from None
-
-
 app = typer.Typer(
-    cls=_Boundary,
+    cls=Boundary,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -102,7 +67,7 @@ def _root(
     if version:
         from depthbench import __version__
 
-        _print(__version__)
+        write(__version__)
         raise typer.Exit
 
 
@@ -184,7 +149,7 @@ def run(
             request = request_run(loaded, RunOptions(**given))
             return _print_plan(request.suite, request.trials, format)
         summary = run_suite(loaded, **given, progress=progress_for(is_quiet=quiet))
-    _print(render_run_summary(summary, format.value))
+    write(render_run_summary(summary, format.value))
     raise typer.Exit(1 if summary.num_failures else 0)
 
 
@@ -232,7 +197,7 @@ def report(
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    _print(render(summarise(chosen_runs(runs, out)), format.value))
+    write(render(summarise(chosen_runs(runs, out)), format.value))
 
 
 @app.command()
@@ -250,7 +215,7 @@ def check(
     from depthbench.report.render import render_judgements
 
     judgements, code = judge(chosen_runs(runs, out), is_strict=strict)
-    _print(render_judgements(judgements, format.value))
+    write(render_judgements(judgements, format.value))
     raise typer.Exit(code)
 
 
@@ -285,7 +250,7 @@ def calibrate(
             device=device,
             progress=progress_for(is_quiet=quiet),
         )
-    _print(render_calibration(found, format.value))
+    write(render_calibration(found, format.value))
 
 
 @app.command()
@@ -302,7 +267,7 @@ def sample(
     """Write a text with a trained language model; needs `run --keep-weights`."""
     from depthbench.sampling import sample_text
 
-    _print(sample_text(run, trial, prompt, length=length, temperature=temperature, seed=seed))
+    write(sample_text(run, trial, prompt, length=length, temperature=temperature, seed=seed))
 
 
 @app.command()
@@ -310,7 +275,7 @@ def runs(out: Out = Path("results"), format: As = Format.terminal) -> None:
     """List the runs in the results folder, newest first."""
     from depthbench.report.listing import list_runs, render_runs
 
-    _print(render_runs(list_runs(out), format.value))
+    write(render_runs(list_runs(out), format.value))
 
 
 @app.command()
@@ -318,7 +283,7 @@ def families(format: As = Format.terminal) -> None:
     """Show each family: its formula, what depth means, by three examples, and its source."""
     from depthbench.plan import render_families
 
-    _print(render_families(format.value))
+    write(render_families(format.value))
 
 
 @app.command()
@@ -327,7 +292,7 @@ def datasets(data_dir: DataDir = None, format: As = Format.terminal) -> None:
     from depthbench.data import survey
     from depthbench.plan import render_datasets
 
-    _print(render_datasets(survey(data_dir), format.value))
+    write(render_datasets(survey(data_dir), format.value))
 
 
 @app.command()
@@ -337,7 +302,7 @@ def schema() -> None:
 
     from depthbench.sections import json_schema
 
-    _print(json.dumps(json_schema(), indent=2))
+    write(json.dumps(json_schema(), indent=2))
 
 
 @app.command()
@@ -350,7 +315,7 @@ def doctor(
     from depthbench.plan import data_checks, render_checks
 
     checks = examine(out, data_checks=data_checks(survey(data_dir)))
-    _print(render_checks(checks, format.value))
+    write(render_checks(checks, format.value))
     raise typer.Exit(1 if any(check.is_ok is False for check in checks) else 0)
 
 
@@ -361,7 +326,7 @@ def init(
     """Write a suite to start from, and its JSON Schema beside it, for editors."""
     from depthbench.starter import write_starter
 
-    _print("\n".join(write_starter(path)))
+    write("\n".join(write_starter(path)))
 
 
 def _print_plan(
@@ -369,39 +334,7 @@ def _print_plan(
 ) -> None:
     from depthbench.plan import describe_plan, render_plan
 
-    _print(render_plan(describe_plan(suite, trials) | (more or {}), format.value))
-
-
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text.rstrip("\n") + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads has seen enough, as `head` does; the exit code stands
-        _drop_output()
-
-
-def _drop_output() -> None:
-    """Send what is still to be written nowhere, so that leaving does not fail on it again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def _complain(*messages: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text("error: ", style="bold red") + Text("\n".join(messages)))
-
-
-def _notes(error: BaseException | None) -> list[str]:
-    """Return what to do next: an interrupt of the tidying after an interrupt says nothing new."""
-    notes: list[str] = []
-    while error is not None and not notes:
-        notes = list(getattr(error, "__notes__", ()))
-        error = error.__context__
-    return notes
+    write(render_plan(describe_plan(suite, trials) | (more or {}), format.value))
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,27 @@ import pandas as pd
 
 from depthbench import store
 from depthbench.calibration import load_floors
-from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, still_waiting
+from depthbench.cohorts import still_waiting
 from depthbench.errors import ResultError
 from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
 from depthbench.progress import Ending, Progress, Quiet, Work
-from depthbench.record import FAILURES, METRICS
 from depthbench.request import RunOptions, RunRequest, request_run, run_command
-from depthbench.selection import Outcome, select_learning_rates
+from depthbench.run_work import RunWork, status_of
 from depthbench.spec import Trial
 from depthbench.suite import Suite
+from depthbench.testing_stage import read_test_sets, selected, unread_trials
 from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
-from depthbench.training.threads import cpu_threads
+from depthbench.training_plan import choose_executions, plan_trainings, workers_of
 from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
-    best_stacking,
     data_key,
     execution_key,
     faster_execution,
-    read_test_set,
 )
-from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
 
 # How often work is done whose part turns out corrupt when parts are merged.
 MAX_PASSES = 3
@@ -138,7 +135,7 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
     return summarise_run(folder, work.suite.name, work.context.run, chosen, retry_command)
 
 
-def _work_of(request: RunRequest, progress: Progress) -> _Work:
+def _work_of(request: RunRequest, progress: Progress) -> RunWork:
     options, folder = request.options, request.folder
     data_dir = Path(options.data_dir) if options.data_dir else None
     context = TrialContext(
@@ -149,7 +146,7 @@ def _work_of(request: RunRequest, progress: Progress) -> _Work:
         data_dir=data_dir,
         executions={},
     )
-    return _Work(
+    return RunWork(
         suite=request.suite,
         every_trial=request.every_trial,
         trials=request.trials,
@@ -171,22 +168,22 @@ def _digests(trials: Iterable[Trial], context: TrialContext) -> dict[str, str]:
     }
 
 
-def _still_to_do(work: _Work) -> list[Trial]:
+def _still_to_do(work: RunWork) -> list[Trial]:
     """Return the trials of a run begun before that are still to be trained or tested."""
-    finished, is_best = _selected(work)
-    waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
-    return [*waiting, *_unread(work, finished, is_best)]
+    finished, is_best = selected(work)
+    waiting = [t for t in work.trials if work.is_waiting(status_of(finished, t.trial_id))]
+    return [*waiting, *unread_trials(work, finished, is_best)]
 
 
-def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
+def _do(work: RunWork, state: dict[str, Any], *, keep_weights: bool) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
     work = replace(work, state=state)
     work.context.executions.update(state["executions"])
-    _choose_executions(work, state)
-    _plan_cohorts(work, state)
+    choose_executions(work)
+    plan_trainings(work)
     for _ in range(MAX_PASSES):
         _train(work)
-        _read_test_sets(work)
+        read_test_sets(work, partial(_train_waiting, work))
         _time(work, state["environment"])
         is_torn = bool(store.merge(work.folder))
         ended = store.finished_trials(work.folder).keys()
@@ -203,72 +200,9 @@ def _do(work: _Work, state: dict[str, Any], *, keep_weights: bool) -> str:
     return "finished" if is_whole else "partial"
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What every stage of a run needs; `trials` are those of `every_trial` that --only chose.
-
-    `state` is the value of run.json.
-    """
-
-    suite: Suite
-    every_trial: tuple[Trial, ...]
-    trials: tuple[Trial, ...]
-    context: TrialContext
-    folder: store.RunFolder
-    options: RunOptions
-    progress: Progress
-    retry_failed: bool
-    out: Path
-    is_peak_measured: bool
-    cohorts: list[Cohort] = field(default_factory=list)
-    state: dict[str, Any] = field(default_factory=dict)
-
-    def is_waiting(self, status: str | None) -> bool:
-        """Say whether a piece of work that ended so, or not at all, is still to be done."""
-        return status is None or (self.retry_failed and status in FAILURES)
-
-
-def _status(finished: Mapping[str, Mapping[str, Any]], identity: str) -> str | None:
-    """Return how a trial or cell ended, None where it has not been done."""
-    found = finished.get(identity)
-    return None if found is None else str(found["status"])
-
-
-def _choose_executions(work: _Work, state: dict[str, Any]) -> None:
-    """Measure, once a run, which execution is faster for each variant that leaves it open."""
-    chosen = work.context.executions
-    waiting = {
-        execution_key(trial): trial
-        for trial in work.trials
-        if trial.variant.execution == "auto" and execution_key(trial) not in chosen
-    }
-    for key, trial in waiting.items():
-        chosen[key] = faster_execution(trial, work.context)
-    state["executions"] = chosen
-    if waiting:
-        store.write_run_json(work.folder, state)
-
-
-def _plan_cohorts(work: _Work, state: dict[str, Any]) -> None:
-    """Read which trials train together; plan it, once, for those that no plan has yet."""
-    work.cohorts.extend(read_cohorts(state.get("cohorts", []), work.every_trial))
-    known = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
-    new = [trial for trial in work.trials if trial.trial_id not in known]
-    if not new:
-        return
-    most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
-    choose = partial(best_stacking, context=work.context, max_members=most)
-    workers = _workers(work, new)
-    with cpu_threads(workers.num_threads):  # what stacking gains depends on them
-        planned = plan_cohorts(new, choose, most, workers.num_workers)
-    work.cohorts.extend(planned)
-    state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
-    store.write_run_json(work.folder, state)
-
-
-def _train(work: _Work) -> None:
+def _train(work: RunWork) -> None:
     finished = store.finished_trials(work.folder)
-    waiting = [t for t in work.trials if work.is_waiting(_status(finished, t.trial_id))]
+    waiting = [t for t in work.trials if work.is_waiting(status_of(finished, t.trial_id))]
     to_do = {trial.trial_id for trial in waiting}
     former = (
         ended_work(trial, finished[trial.trial_id])
@@ -279,7 +213,7 @@ def _train(work: _Work) -> None:
 
 
 def _train_waiting(
-    work: _Work, waiting: Sequence[Trial], former: Iterable[tuple[Work, Ending]] = ()
+    work: RunWork, waiting: Sequence[Trial], former: Iterable[tuple[Work, Ending]] = ()
 ) -> None:
     if not waiting:
         return
@@ -287,90 +221,11 @@ def _train_waiting(
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
     limits = work.options.time_limit, work.options.memory_limit
-    executor = _workers(work, waiting).executor_within(*limits)
+    executor = workers_of(work, waiting).executor_within(*limits)
     stage.train(executor, still_waiting(work.cohorts, names), names, former)
 
 
-def _workers(work: _Work, waiting: Sequence[Trial]) -> Workers:
-    """Return who trains: as the user, run.json or a measurement says; run.json has it then."""
-    options, state = work.options, work.state
-    has_limit = options.time_limit is not None or options.memory_limit is not None
-    recorded = workers_from_json(state.get("workers"))
-    asked = Asked(options.executor, options.workers, has_limit)
-    found = choose_workers(asked, [(trial,) for trial in waiting], work.context, recorded)
-    if found != recorded:
-        state["workers"] = found.to_json()
-        store.write_run_json(work.folder, state)
-    return found
-
-
-def _read_test_sets(work: _Work) -> None:
-    """Select each variant's learning rate on validation, then read the test set there, once.
-
-    A variant of which some trials have not run yet, because of --only, is left for later.
-    """
-    finished, is_best = _selected(work)
-    lost = _read_each(work, finished, list(_unread(work, finished, is_best)))
-    if lost:
-        _train_waiting(work, lost)
-        finished, is_best = _selected(work)
-        _read_each(work, finished, list(_unread(work, finished, is_best)))
-    flags = {key: _selection_columns(finished[key], is_best[key]) for key in is_best}
-    flags = {key: values for key, values in flags.items() if values}
-    if flags:
-        store.update_trials(work.folder, flags)
-
-
-def _read_each(
-    work: _Work, finished: dict[str, dict[str, Any]], unread: Sequence[Trial]
-) -> list[Trial]:
-    """Read the test set with trained trials; return those whose weights are gone or torn."""
-    lost = []
-    tests = [Work(label((trial,)), key=trial.trial_id) for trial in unread]
-    if tests:
-        work.progress.begin("test", tests)
-    for trial, test in zip(unread, tests, strict=True):
-        values = read_test_set(trial, work.context)
-        if values is None:
-            lost.append(trial)
-            work.progress.advance(test, ())
-            continue
-        store.update_trial(work.folder, trial.trial_id, is_selected=True, **values)
-        finished[trial.trial_id] |= {"is_selected": True, "has_test": "status" not in values}
-        ended = Ending(str(values.get("status", "ok")), is_failure="status" in values)
-        work.progress.advance(test, (ended,))
-    work.progress.end()
-    return lost
-
-
-def _selected(work: _Work) -> tuple[dict[str, dict[str, Any]], dict[str, bool]]:
-    """Return what has ended, and which trials are at the best learning rates."""
-    finished = store.finished_trials(work.folder)
-    outcomes = {key: Outcome(value["status"], value["val_loss"]) for key, value in finished.items()}
-    return finished, select_learning_rates(work.every_trial, outcomes)
-
-
-def _unread(
-    work: _Work, finished: dict[str, dict[str, Any]], is_best: dict[str, bool]
-) -> Iterator[Trial]:
-    for trial in work.every_trial:
-        found = finished.get(trial.trial_id)
-        is_wanted = is_best.get(trial.trial_id) and found and found["status"] == "ok"
-        if is_wanted and found and not found["has_test"]:
-            yield trial
-
-
-def _selection_columns(found: dict[str, Any], is_selected: bool) -> dict[str, Any]:
-    """Return the columns that change with the selection; off it, no test metric stands."""
-    if found["is_selected"] == is_selected:
-        return {}
-    values: dict[str, Any] = {"is_selected": is_selected}
-    if not is_selected and found["has_test"]:
-        values |= dict.fromkeys(f"test_{metric}" for metric in METRICS)
-    return values
-
-
-def _time(work: _Work, facts: Mapping[str, Any]) -> None:
+def _time(work: RunWork, facts: Mapping[str, Any]) -> None:
     if work.suite.timing is None:
         return
     finished = store.finished_cells(work.folder)
@@ -381,7 +236,7 @@ def _time(work: _Work, facts: Mapping[str, Any]) -> None:
     )
     names = {item.cell.cell_id for item in chosen}
     cells = [item for item in every if item.cell.cell_id in names]
-    waiting = [c for c in cells if work.is_waiting(_status(finished, c.cell.cell_id))]
+    waiting = [c for c in cells if work.is_waiting(status_of(finished, c.cell.cell_id))]
     if not waiting:
         return
     names = {item.cell.cell_id for item in waiting}

@@ -18,8 +18,10 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"calibrate"},
+    {"boundary", "calibrate"},
     {"run", "plan", "estimate", "sampling", "starter"},
+    {"training_plan", "testing_stage"},
+    {"run_work"},
     {"request", "outcome", "estimate_table", "shape_costs"},
     {"journal"},
     {"timing_stage", "training_stage", "workers", "step_times"},

@@ -26,7 +26,7 @@ def stacked(trials, *, context, max_members):
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
-    monkeypatch.setattr("depthbench.run.best_stacking", stacked)
+    monkeypatch.setattr("depthbench.training_plan.best_stacking", stacked)
 
 
 def suite_of(**changes):

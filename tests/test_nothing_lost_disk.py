@@ -116,7 +116,7 @@ def test_a_corrupt_part_is_set_aside_named_and_run_again(strikable, quiet, tmp_p
     assert_same_run(tmp_path, quiet)
 
 
-@pytest.mark.parametrize("stage", ["run._read_test_sets", "run.store.merge"])
+@pytest.mark.parametrize("stage", ["run.read_test_sets", "run.store.merge"])
 def test_a_part_that_turns_corrupt_in_a_run_is_made_again_in_it(tmp_path, monkeypatch, stage):
     module, _, name = stage.rpartition(".")
     place = store if "store" in module else __import__("depthbench.run", fromlist=["run"])

@@ -146,7 +146,7 @@ def test_lost_or_torn_weights_are_trained_again(tmp_path, monkeypatch, damage):
 
     suite = suite_of(**{"execution: auto": "execution: fused"})
     with monkeypatch.context() as patch:
-        patch.setattr("depthbench.run.read_test_set", stop)
+        patch.setattr("depthbench.testing_stage.read_test_set", stop)
         with pytest.raises(KeyboardInterrupt):
             run_suite(suite, out=tmp_path, run="r")
     for path in sorted((tmp_path / "tiny" / "r" / "weights").glob("*.pt"))[:5]:
@@ -208,7 +208,7 @@ def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
 
     monkeypatch.setattr("depthbench.training_stage.run_cohort", never)
     monkeypatch.setattr("depthbench.run.time_cells", never)
-    monkeypatch.setattr("depthbench.run.read_test_set", never)
+    monkeypatch.setattr("depthbench.testing_stage.read_test_set", never)
     monkeypatch.setattr("depthbench.trial.load", never)
     before = read_run(finished.folder).trials
     out, nowhere = finished.folder.parent.parent, "/there/is/no/such/folder"
@@ -305,7 +305,8 @@ def test_a_run_goes_on_in_a_thread_of_a_notebook(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["training_stage.run_cohort", "run.read_test_set", "run.store.write_timing_part"]
+    "stage",
+    ["training_stage.run_cohort", "testing_stage.read_test_set", "run.store.write_timing_part"],
 )
 def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp_path, monkeypatch):
     real = attrgetter(stage)(depthbench)

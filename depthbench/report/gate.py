@@ -37,7 +37,7 @@ class CellChange:
     """What became of one cell between two runs.
 
     `change_fraction` is candidate over baseline, minus 1: positive is slower. Seconds are the
-    geometric means of the quiet times of processes. Numbers are None where the cell was not compared.
+    geometric means of the quiet times of processes. Numbers of a cell not compared are None.
     """
 
     cell_id: str
