@@ -31,6 +31,7 @@ SUITE = """\
 suite: overhead
 dataset: {{name: digits, train_examples: 64, validation_examples: 64}}
 backbone: mlp
+cohort: off
 variants: [{{family: deep, depth: [1, 2], width: 8}}]
 train: {{steps: 4, batch_size: 32, lr: [0.001, 0.01]}}
 seeds: {seeds}
@@ -60,24 +61,23 @@ def measure_run(size: int, folder: Path, executor: str) -> dict[str, float]:
 
 def measure_memory(size: int, folder: Path, executor: str) -> dict[str, float]:
     """Return the peak memory of a run of trials that take no time, and milliseconds a trial."""
-    from depthbench import run as run_module
-    from depthbench import run_suite, training_stage
+    from depthbench import run_suite, testing_stage, training_stage
 
     run_suite(suite_of(4), out=folder, run="warm", executor=executor)
-    training_stage.run_trials = trained_at_once
-    run_module.read_test_set = lambda trial, context: {"test_loss": 1.0, "test_accuracy": 0.5}
+    training_stage.run_cohort = trained_at_once
+    testing_stage.read_test_set = lambda trial, context: {"test_loss": 1.0, "test_accuracy": 0.5}
     began = time.perf_counter()
     run_suite(suite_of(size), out=folder, run="measured", executor=executor)
     return {"ms": (time.perf_counter() - began) / size * 1e3, "peak_mib": peak_mib()}
 
 
-def trained_at_once(group, tell, *, context):
-    """Return results as `run_trials` does, without training."""
+def trained_at_once(cohort, tell, *, context):
+    """Return results as `run_cohort` does, without training."""
     from depthbench.executors import Lost
     from depthbench.trial import lost_trial
 
     results = []
-    for trial in group:
+    for trial in cohort.trials:
         found = lost_trial(trial, context, Lost("failed", ""))
         found.row.update(status="ok", error=None, val_loss=1.0, train_seconds=0.0)
         results.append(replace(found, curves=curve_of(trial.trial_id)))
@@ -102,6 +102,7 @@ def curve_of(trial_id: str) -> list[dict[str, object]]:
 def measure_store(size: int, folder: Path, executor: str) -> dict[str, float]:
     """Return milliseconds a trial of writing, looking what is finished, merging and reading."""
     from depthbench import expand, store
+    from depthbench.cohorts import Cohort
     from depthbench.trial import TrialContext
 
     context = TrialContext("overhead", "r", folder, "cpu", None, {})
@@ -117,7 +118,7 @@ def measure_store(size: int, folder: Path, executor: str) -> dict[str, float]:
 
     def write():
         for place_in_plan, trial in enumerate(trials):
-            (result,) = trained_at_once((trial,), None, context=context)
+            (result,) = trained_at_once(Cohort((trial,)), None, context=context)
             row = result.row | {"plan_index": place_in_plan}
             store.write_trial_part(place, row, result.curves)
 

@@ -8,12 +8,11 @@ import errno
 import gc
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 import traceback
-from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,6 +25,7 @@ TINY = """\
 suite: tiny
 dataset: {name: digits, train_examples: 64, validation_examples: 40}
 backbone: mlp
+cohort: off
 variants:
   - {family: deep, depth: [1, 2], width: 8}
 train: {lr: [0.001, 0.01], steps: 6, batch_size: 32}
@@ -139,8 +139,10 @@ def _time_here():
 
 def _ended(child, seconds):
     if seconds is not None:
-        time.sleep(seconds)  # the moment is to be any
-        with suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(child)
+        has_ended, _, _ = select.select([descriptor], [], [], seconds)
+        os.close(descriptor)
+        if not has_ended:
             os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -1,18 +1,20 @@
 """No signal costs a run more than the trial in flight: it ends with the table of a quiet run."""
 
 import random
+import shutil
 import signal
 import time
 
 import pytest
 
-from depthbench import read_run, store
+from depthbench import expand, load_suite, read_run, store
 from tests.fixtures_struck import Strikable, assert_same_run, strike
 
 # Each executor that is tested here is one word.
 EXECUTORS = ("local",)
 NUM_TRIALS = 12
-KILLS = 30
+# Timing in processes of its own takes long to start, wherever a run was killed.
+KILLS = {True: 40, False: 6}
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -40,18 +42,51 @@ def test_a_run_killed_at_every_kind_of_moment_ends_as_a_quiet_one(
     assert_same_run(tmp_path, quiet)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_killed_run_of_cohorts_ends_as_a_quiet_one_of_the_same_plan(
+    strikable, tmp_path, executor
+):
+    options = ("--executor", executor, "--set", "cohort=auto")
+    planned = strike("fsync", ".trial-*", 1)  # run.json has its plan of cohorts by now
+    code, said = strikable.run(tmp_path / "struck", *options, strikes=[planned])
+    assert code == -signal.SIGKILL, said
+    # Which cohorts are worth it is measured, and differs from time to time: this is the plan now.
+    folder = store.RunFolder(tmp_path / "struck" / "tiny" / "r")
+    state = store.read_run_json(folder)
+    names = [name for cohort in state["cohorts"] for name in cohort["trials"]]
+    of_depth = {t.trial_id: t.depth for t in expand(load_suite(strikable.suite))}
+    both = ([name for name in names if of_depth[name] == depth] for depth in (1, 2))
+    state["cohorts"] = [{"trials": trials, "stacking": "loop"} for trials in both]
+    store.write_run_json(folder, state)
+    shutil.copytree(tmp_path / "struck", tmp_path / "quiet")
+    for moment in (
+        strike("fsync", "weights", 3),  # some members have their weights, none its part
+        strike("replace", "trial-*.parquet", 2),  # one member has its part, the others have not
+        strike("fsync", ".trial-*", NUM_TRIALS),
+    ):
+        code, said = strikable.run(tmp_path / "struck", *options, strikes=[moment])
+        assert code == -signal.SIGKILL, (moment, said)
+    for out in ("struck", "quiet"):
+        code, said = strikable.run(tmp_path / out, *options)
+        assert code == 0, said
+    assert_same_run(tmp_path / "struck", tmp_path / "quiet")
+    assert read_run(folder).trials.cohort_id.value_counts().tolist() == [6, 6]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_thirty_kills_at_random_moments_change_no_table(tmp_path, executor):
+@pytest.mark.parametrize("are_benches_here", [True, False])
+def test_kills_at_random_moments_change_no_table(tmp_path, executor, are_benches_here):
     chance = random.Random(0)
-    strikable = Strikable(tmp_path, are_benches_here=False)
+    strikable = Strikable(tmp_path, are_benches_here=are_benches_here)
     options = ("--executor", executor)
+    strikable.run(tmp_path / "first", "--dry-run")  # what runs share is loaded by now
     began = time.monotonic()
     code, said = strikable.run(tmp_path / "quiet", *options)
     quiet_seconds = time.monotonic() - began
     assert code == 0, said
     num_kills = num_runs = 0
-    while num_kills < KILLS:
+    while num_kills < KILLS[are_benches_here]:
         out = tmp_path / f"{num_runs}"
         code, said = strikable.run(out, *options, seconds=chance.uniform(0, quiet_seconds))
         assert code in (0, -signal.SIGKILL), said
