@@ -35,7 +35,7 @@ def test_a_run_under_a_jumping_clock_has_true_durations(tmp_path, monkeypatch, h
         monkeypatch.setattr(module, "datetime", Jumping)
     monkeypatch.setattr(time, "time", lambda: next(jumps))
     monkeypatch.setattr(time, "time_ns", lambda: int(next(jumps) * 1e9))
-    monkeypatch.setattr("depthbench.progress.PLAIN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("depthbench.progress.lines.PLAIN_INTERVAL_SECONDS", 0.0)
     lines = []
     began = time.perf_counter()
     run_suite(parse_suite(TINY, "t.yaml"), out=tmp_path, progress=PlainLines(lines.append))

@@ -13,6 +13,8 @@ from depthbench.suite import parse_suite
 from tests.fixtures_struck import TINY, assert_same_run, strike
 
 NUM_TRIALS = 12
+# run.json is written when the run begins, when workers and cohorts are chosen, and at the end.
+LAST_WRITE = 4
 UNTIMED = parse_suite(TINY[: TINY.index("timing:")], "tiny.yaml")
 
 FULL = {
@@ -20,7 +22,7 @@ FULL = {
     "at a part": (strike("fsync", ".trial-*", 3, "full"), 2),
     "in the test pass": (strike("fsync", ".trial-*", NUM_TRIALS + 2, "full"), NUM_TRIALS),
     "in the merge": (strike("fsync", ".curves.*", 1, "full"), NUM_TRIALS),
-    "at the very end": (strike("fsync", ".run.json.*", 2, "full"), NUM_TRIALS),
+    "at the very end": (strike("fsync", ".run.json.*", LAST_WRITE, "full"), NUM_TRIALS),
 }
 
 
@@ -28,7 +30,7 @@ FULL = {
 def test_a_full_disk_is_named_and_costs_the_trial_in_flight(strikable, quiet, tmp_path, when):
     blow, num_kept = FULL[when]
     # The last words of the run find no room either.
-    last = strike("fsync", ".run.json.*", 2, "full")
+    last = strike("fsync", ".run.json.*", LAST_WRITE, "full")
     code, said = strikable.run(tmp_path, strikes=[blow, last])
     assert code == 2, said
     assert_says_how_to_go_on(said, "No space left on device. Free some space")
@@ -148,11 +150,11 @@ class Witness(Quiet):
     def __init__(self):
         self.events = []
 
-    def begin(self, stage, total, done):
+    def begin(self, stage, todo, former=()):
         self.events.append(("begin", stage))
 
-    def advance(self, label, *, is_failure):
-        self.events.append(("told", label))
+    def advance(self, work, endings):
+        self.events.append(("told", work.label))
 
 
 def test_a_trial_is_on_the_disk_before_it_is_told_of(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from depthbench.spec import Problem
 from depthbench.suite import parse_suite
 from depthbench.training import evaluate, train
 from depthbench.training.arithmetic import forked_random
-from depthbench.training.checkpoints import Checkpoint
+from depthbench.training.checkpoints import Checkpoint, learned_tensors
 from depthbench.training.curves import Evaluation
 from depthbench.training.tasks import TASKS, task_of
 from depthbench.training.tasks.images import psnr_db
@@ -448,16 +448,16 @@ def evaluation(step, loss):
 
 def test_the_best_checkpoint_brings_back_weights_and_buffers_at_the_lowest_loss():
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    best, last = Checkpoint("best"), Checkpoint("last")
+    best, last = (Checkpoint(which, learned_tensors(network)) for which in ("best", "last"))
     for step, loss in enumerate([math.nan, 3.0, 1.0, 1.0, 2.0]):
         with torch.no_grad():
             network[0].weight.fill_(step)
             network[1].running_mean.fill_(step)
-        best.consider(evaluation(step, loss), network)
-        last.consider(evaluation(step, loss), network)
-    assert last.restore(network).step == 4
+        best.consider(evaluation(step, loss))
+        last.consider(evaluation(step, loss))
+    assert last.restore().step == 4
     assert network[0].weight.unique().item() == 4
-    assert best.restore(network).step == 2
+    assert best.restore().step == 2
     assert network[0].weight.unique().item() == 2
     assert network[1].running_mean.unique().item() == 2
 
