@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,11 @@ from depthbench import read_run, run_suite
 from depthbench.executors import ray as ray_executor
 from depthbench.progress import Quiet
 from depthbench.suite import parse_suite
-from tests.test_process_executor import is_alive, wait_until
+from tests.test_process_executor import ON_LINUX, is_alive, wait_until
 from tests.test_ray_executor import results
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, ON_LINUX]
 
 SIX = """\
 suite: six
@@ -32,14 +33,19 @@ class KillOnce(Quiet):
     def __init__(self, kill):
         self.under_way, self.kill = set(), kill
 
-    def move(self, label, *told):
-        self.under_way.add(label)
+    def move(self, work, share, loss):
+        self.under_way.add(work.label)
         if len(self.under_way) == 2 and self.kill:
             kill, self.kill = self.kill, None
             kill()
 
-    def advance(self, label, **_):
-        self.under_way.discard(label)
+    def advance(self, work, endings):
+        self.under_way.discard(work.label)
+
+
+def children_of(process_id):
+    tasks = Path(f"/proc/{process_id}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 @pytest.fixture
@@ -63,13 +69,12 @@ def test_a_run_whose_node_is_killed_ends_with_the_rows_of_a_local_one(
     )
 
     def kill():
-        import psutil
-
-        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        doomed = [raylet, *raylet.children(recursive=True)]
-        for process in doomed:
-            os.kill(process.pid, signal.SIGKILL)
-        assert wait_until(lambda: not any(is_alive(process.pid) for process in doomed))
+        raylet = node.all_processes["raylet"][0].process.pid
+        doomed = [raylet, *children_of(raylet)]
+        for process_id in doomed:
+            os.kill(process_id, signal.SIGKILL)
+        assert len(doomed) > 1
+        assert wait_until(lambda: not any(map(is_alive, doomed)))
 
     suite = parse_suite(SIX, "six.yaml")
     local = run_suite(suite, out=tmp_path, run="local", executor="local")

@@ -128,4 +128,4 @@ def test_a_memory_limit_is_refused():
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:10001", "here", ":6379"])
 def test_an_address_without_a_cluster_is_refused_at_once(address):
     with pytest.raises(ClusterError, match=f"--address {address}: cannot be joined: .*ray start"):
-        list(run(square, [1], cluster=Cluster(address=address)))
+        ray_cluster.check_address(address)

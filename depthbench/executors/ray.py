@@ -199,7 +199,8 @@ class _Tasks:
     def _died(self, place: int, error: Any) -> Iterator[tuple[int, Lost]]:
         """Run an item again whose task has died, or lose it."""
         errors = self._ray.exceptions
-        said = str(error).strip().partition("\n")[0]
+        # What follows is where ray's logs are, which end with a ray that was started here.
+        said = str(error).strip().partition("\n")[0].partition(" Check ")[0]
         if isinstance(error, errors.OutOfMemoryError):
             yield place, Lost("oom", f"ray ended the worker, its node was short of memory: {said}")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from depthbench.executors.cores import num_shared_cpus
 # What ray raises where it finds no cluster, another version of itself, or another token.
 _JOIN_ERRORS = (ConnectionError, RuntimeError, ValueError, OSError)
 _ANSWER_SECONDS = 10.0
+_LEAVE_OUT = "RAY_DEDUP_LOGS_SKIP_REGEX"
 
 
 class ClusterError(DepthbenchError):
@@ -73,8 +75,7 @@ def joined(address: str | None) -> Iterator[Any]:
     Raises:
         ClusterError: there is no cluster that can be joined.
     """
-    import ray
-
+    ray = _silent_ray()
     if ray.is_initialized():
         yield ray
         return
@@ -88,6 +89,22 @@ def joined(address: str | None) -> Iterator[Any]:
         except (*_JOIN_ERRORS, ray.exceptions.RayError) as error:
             raise ClusterError(_refusal(address, error)) from error
         yield ray
+
+
+def _silent_ray() -> Any:
+    """Return the module, imported so that it prints nothing.
+
+    Whatever it is told, it prints the deaths of workers on standard output, where a run's own
+    result goes; this pattern of lines to leave out it reads when it is imported.
+    """
+    is_set = _LEAVE_OUT in os.environ
+    os.environ.setdefault(_LEAVE_OUT, ".")
+    try:
+        import ray
+    finally:
+        if not is_set:
+            del os.environ[_LEAVE_OUT]
+    return ray
 
 
 def _init(ray: Any, address: str | None, folder: str | None) -> None:
