@@ -16,6 +16,7 @@ from depthbench.executors import (
     ray_cluster,
     ray_worker,
 )
+from depthbench.executors.ray import cause_of_death
 from depthbench.suite import parse_suite
 from tests.fixtures_work import die_once, facts_of, misbehave, square, stay
 from tests.test_process_executor import ON_LINUX, is_alive, wait_until
@@ -76,6 +77,21 @@ def test_closing_ends_what_is_under_way(ray_here):
     with pytest.raises(KeyboardInterrupt):
         list(run(stay, ["a"], interrupt))
     assert wait_until(lambda: not any(map(is_alive, heard[0])))
+
+
+def test_a_death_has_a_cause():
+    from ray import exceptions
+
+    errors = {
+        "memory": exceptions.OutOfMemoryError("node is short of memory"),
+        "node": exceptions.NodeDiedError("node 1"),
+        "result": exceptions.ObjectLostError("0" * 56, None, ""),
+        "worker": exceptions.WorkerCrashedError(),
+        "setup": exceptions.RuntimeEnvSetupError("no such package"),
+    }
+    found = {name: cause_of_death(exceptions, error) for name, error in errors.items()}
+    same = {name: name for name in ("memory", "node", "worker")}
+    assert found == same | {"result": "node", "setup": None}
 
 
 @ON_LINUX

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
 from depthbench.executors.ray_cluster import ClusterError, check_ray, joined, num_places, probe_in
@@ -30,8 +30,21 @@ _LOOK_SECONDS = 0.1
 # Nodes come and go; how often they are counted.
 _COUNT_SECONDS = 5.0
 # A worker that dies by itself can be its item's fault, and a node that dies seldom is.
-_MAX_DEATHS = 3
-_MAX_NODE_DEATHS = 10
+_MAX_DEATHS = {"worker": 3, "node": 10}
+
+
+def cause_of_death(errors: Any, error: Exception) -> Literal["memory", "node", "worker"] | None:
+    """Return what ended a task, None where it did not die but cannot be run.
+
+    Args:
+        errors: ray's module of exceptions.
+        error: one of them.
+    """
+    if isinstance(error, errors.OutOfMemoryError):
+        return "memory"
+    if isinstance(error, errors.NodeDiedError | errors.ObjectLostError):
+        return "node"  # with it also results that were not fetched yet
+    return "worker" if isinstance(error, errors.WorkerCrashedError) else None
 
 
 class RayExecutor:
@@ -115,7 +128,7 @@ class _Tasks:
         """Yield the place of each item with its result."""
         self._items, self._on_told = items, on_told
         self._waiting = deque(range(len(items)))
-        self._num_deaths, self._num_node_deaths = ([0] * len(items) for _ in range(2))
+        self._deaths: dict[str, Counter[int]] = defaultdict(Counter)
         while self._waiting or self._running:
             self._fill()
             ended, _ = self._ray.wait(list(self._running), timeout=_LOOK_SECONDS)
@@ -198,23 +211,20 @@ class _Tasks:
 
     def _died(self, place: int, error: Any) -> Iterator[tuple[int, Lost]]:
         """Run an item again whose task has died, or lose it."""
-        errors = self._ray.exceptions
         # What follows is where ray's logs are, which end with a ray that was started here.
         said = str(error).strip().partition("\n")[0].partition(" Check ")[0]
-        if isinstance(error, errors.OutOfMemoryError):
+        cause = cause_of_death(self._ray.exceptions, error)
+        if cause == "memory":
             yield place, Lost("oom", f"ray ended the worker, its node was short of memory: {said}")
             return
-        if isinstance(error, errors.NodeDiedError | errors.ObjectLostError):
-            deaths, most, what = self._num_node_deaths, _MAX_NODE_DEATHS, "nodes"
-        elif isinstance(error, errors.WorkerCrashedError):
-            deaths, most, what = self._num_deaths, _MAX_DEATHS, "workers"
-        else:
+        if cause is None:
             raise ClusterError(f"--executor ray: a task cannot be run: {error}") from error
+        deaths, most = self._deaths[cause], _MAX_DEATHS[cause]
         deaths[place] += 1
         if deaths[place] < most:
             self._waiting.appendleft(place)
         else:
-            yield place, Lost("failed", f"{most} {what} ended while they were at it: {said}")
+            yield place, Lost("failed", f"{most} {cause}s ended while they were at it: {said}")
 
     def _listen(self) -> None:
         """Take what tasks have told, without waiting for it."""
