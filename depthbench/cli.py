@@ -97,7 +97,7 @@ def run(
         typer.Option(help="The ray cluster (default: started here).", metavar="HOST:PORT"),
     ] = None,
     workers_per_gpu: Annotated[
-        int, typer.Option(min=1, help="Workers of ray that share a GPU.")
+        int, typer.Option(min=1, max=100, help="Workers of ray that share a GPU.")
     ] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     data_dir: DataDir = None,

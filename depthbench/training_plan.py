@@ -54,7 +54,8 @@ def cluster_of(work: RunWork) -> Cluster | None:
     if not uses_ray(options):
         return None
     is_cuda = work.context.device.startswith("cuda")
-    num_gpus = 1 / options.workers_per_gpu if is_cuda else 0.0
+    # Ray counts ten-thousandths: 6 shares that are rounded up would not fit.
+    num_gpus = 10_000 // options.workers_per_gpu / 10_000 if is_cuda else 0.0
     return Cluster(options.address, options.workers, num_gpus, work.folder.path.absolute())
 
 

@@ -139,7 +139,7 @@ def _num_places(cluster: Cluster) -> int:
     if cluster.address is not None:
         return max(1, count_places(cluster, _CLUSTER_THREADS))
     if cluster.num_gpus:
-        return int(torch.cuda.device_count() / cluster.num_gpus)
+        return torch.cuda.device_count() * int(1 / cluster.num_gpus)
     return num_shared_cpus()
 
 

@@ -2,14 +2,17 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from depthbench import read_run, run_suite
+from depthbench.executors import Cluster, ExecutorOptions, RayExecutor, count_places
 from depthbench.executors import ray as ray_executor
 from depthbench.progress import Quiet
 from depthbench.suite import parse_suite
+from tests.fixtures_work import gpus_seen
 from tests.test_process_executor import ON_LINUX, is_alive, wait_until
 from tests.test_ray_executor import results
 
@@ -50,9 +53,9 @@ def children_of(process_id):
 
 @pytest.fixture
 def cluster():
-    from ray.cluster_utils import Cluster
+    from ray import cluster_utils
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     yield cluster
     cluster.shutdown()
 
@@ -87,3 +90,12 @@ def test_a_run_whose_node_is_killed_ends_with_the_rows_of_a_local_one(
     assert results(far).equals(results(local))
     assert set(read_run(far.folder).trials["status"]) == {"ok"}
     assert cluster.head_node.any_processes_alive()  # it is left running
+
+
+def test_workers_share_a_gpu_and_are_told_which(cluster, tmp_path):
+    cluster.add_node(num_cpus=4, num_gpus=1)  # as far as ray can tell
+    cluster_given = Cluster(cluster.address, num_gpus=0.5)
+    executor = RayExecutor(ExecutorOptions(cluster=cluster_given))
+    found = dict(executor.run(partial(gpus_seen, tmp_path), ["a", "b"], lambda *told: None))
+    assert found == {"a": "0", "b": "0"}
+    assert count_places(cluster_given, 1) == 2

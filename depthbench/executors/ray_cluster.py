@@ -23,6 +23,7 @@ from depthbench.executors.cores import num_shared_cpus
 # What ray raises where it finds no cluster, another version of itself, or another token.
 _JOIN_ERRORS = (ConnectionError, RuntimeError, ValueError, OSError)
 _ANSWER_SECONDS = 10.0
+_ROUNDING = 1e-6
 _LEAVE_OUT = "RAY_DEDUP_LOGS_SKIP_REGEX"
 
 
@@ -201,7 +202,7 @@ def num_places(ray: Any, num_cpus: float, num_gpus: float) -> int:
     found = 0
     for node in ray.nodes():
         if node["Alive"]:
-            by_cpu = node["Resources"].get("CPU", 0.0) // num_cpus
-            by_gpu = node["Resources"].get("GPU", 0.0) // num_gpus if num_gpus else by_cpu
-            found += int(min(by_cpu, by_gpu))
+            by_cpu = node["Resources"].get("CPU", 0.0) / num_cpus
+            by_gpu = node["Resources"].get("GPU", 0.0) / num_gpus if num_gpus else by_cpu
+            found += int(min(by_cpu, by_gpu) + _ROUNDING)
     return found
