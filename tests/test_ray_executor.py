@@ -1,12 +1,16 @@
 """Workers of a ray cluster: deaths, limits, shared folders, and nothing left behind."""
 
+import os
+import signal
+import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from depthbench import read_run, run_suite
+from depthbench import machine, read_run, run_suite
 from depthbench.executors import (
     Cluster,
     ClusterError,
@@ -145,3 +149,48 @@ def test_a_memory_limit_is_refused():
 def test_an_address_without_a_cluster_is_refused_at_once(address):
     with pytest.raises(ClusterError, match=f"--address {address}: cannot be joined: .*ray start"):
         ray_cluster.check_address(address)
+
+
+SCRIPT = """\
+from depthbench.executors import ExecutorOptions, RayExecutor
+from depthbench.interruption import terminated_like_interrupted
+from tests.fixtures_work import stay
+
+def hear(item, told):
+    print(*told, flush=True)
+
+with terminated_like_interrupted():
+    list(RayExecutor(ExecutorOptions()).run(stay, ["a"], hear))
+"""
+
+
+@pytest.mark.slow
+@ON_LINUX
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_script_that_is_interrupted_leaves_nothing_of_ray_behind(tmp_path, number):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    before = set(Path("/tmp").glob("depthbench-*"))
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    raylets = [int(entry.name) for entry in Path("/proc").iterdir() if is_raylet_of(entry, parent)]
+    assert raylets
+    parent.send_signal(number)
+    said, errors = parent.communicate(timeout=60)
+    assert said == ""
+    assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert "ray" not in errors.splitlines()[0]
+    assert wait_until(lambda: not any(map(is_alive, [*pids, *raylets])))
+    assert set(Path("/tmp").glob("depthbench-*")) <= before
+
+
+def is_raylet_of(entry, parent):
+    status = machine.read_text(str(entry / "status")) or ""
+    return "Name:\traylet\n" in status and f"PPid:\t{parent.pid}\n" in status
