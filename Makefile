@@ -11,7 +11,7 @@ demo: .venv/demo ## install, run the quickstart suite, report
 test: .venv/test ## the default tests: minutes, no GPU, no network
 	$(BIN)/python -m pytest
 
-test-slow: .venv/test ## training to published accuracy, long fuzzing
+test-slow: .venv/dev ## training to published accuracy, long fuzzing, a cluster of two nodes
 	$(BIN)/python -m pytest -m slow
 
 gpu-check: ## timing on a CUDA device, with $(PYTHON) as it is (no .venv); fails where there is none

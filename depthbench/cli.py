@@ -79,7 +79,7 @@ def run(
         str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
     ] = None,
     executor: Annotated[
-        str, typer.Option(help="Where trials run: local, process, or auto.")
+        str, typer.Option(help="Where trials run: local, process, ray, or auto.")
     ] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time (default: what is fastest).")
@@ -92,6 +92,13 @@ def run(
         float | None,
         typer.Option(min=0.001, help="Give a trial up that takes so much.", metavar="GB"),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="The ray cluster (default: started here).", metavar="HOST:PORT"),
+    ] = None,
+    workers_per_gpu: Annotated[
+        int, typer.Option(min=1, max=100, help="Workers of ray that share a GPU.")
+    ] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     data_dir: DataDir = None,
     overrides: Overrides = None,
@@ -136,6 +143,8 @@ def run(
         "workers": workers,
         "time_limit": time_limit,
         "memory_limit": memory_limit,
+        "address": address,
+        "workers_per_gpu": workers_per_gpu,
         "device": device,
         "data_dir": str(data_dir) if data_dir else None,
         "only": only,

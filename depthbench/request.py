@@ -12,7 +12,7 @@ import torch
 from depthbench import store
 from depthbench.document import Document
 from depthbench.errors import SuiteError
-from depthbench.executors import EXECUTORS
+from depthbench.executors import EXECUTORS, check_address, check_ray
 from depthbench.expand import expand, select
 from depthbench.journal import check_resumable, default_name
 from depthbench.overrides import path_of
@@ -27,6 +27,8 @@ _VALUES = (
     "workers",
     "time_limit",
     "memory_limit",
+    "address",
+    "workers_per_gpu",
     "device",
     "data_dir",
     "only",
@@ -50,6 +52,8 @@ class RunOptions:
     workers: int | None = None
     time_limit: float | None = None
     memory_limit: float | None = None
+    address: str | None = None
+    workers_per_gpu: int = 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def _check_executor(options: RunOptions) -> None:
     if executor not in ("auto", *EXECUTORS):
         known = ", ".join(("auto", *EXECUTORS))
         raise SuiteError(f"--executor {executor}: not available yet; this version has: {known}")
+    _check_cluster(options)
     if executor != "local":
         return
     if (options.workers or 1) > 1:
@@ -105,6 +110,27 @@ def _check_executor(options: RunOptions) -> None:
             "--executor local: trials in the run's own process cannot be held to a limit; "
             "use --executor process"
         )
+
+
+def _check_cluster(options: RunOptions) -> None:
+    """Check what only the ray executor has a use for; an address is enough to ask for it."""
+    if uses_ray(options):
+        check_ray()
+        if options.address is not None:
+            check_address(options.address)
+        if options.device.startswith("cuda:"):
+            raise SuiteError(
+                f"--device {options.device}: ray chooses each worker's GPU; use --device cuda"
+            )
+        return
+    if options.address is not None:
+        raise SuiteError(f"--address {options.address}: needs --executor ray")
+
+
+def uses_ray(options: RunOptions) -> bool:
+    """Say whether trials are to run on a ray cluster."""
+    is_auto = options.executor == "auto"
+    return options.executor == "ray" or (is_auto and options.address is not None)
 
 
 def resolve_device(device: str) -> str:

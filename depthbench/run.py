@@ -27,7 +27,7 @@ from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.testing_stage import read_test_sets, selected, unread_trials
 from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
-from depthbench.training_plan import choose_executions, plan_trainings, workers_of
+from depthbench.training_plan import choose_executions, cluster_of, plan_trainings, workers_of
 from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
@@ -51,6 +51,8 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
     workers: int | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
+    address: str | None = None,
+    workers_per_gpu: int = 2,
     device: str = "auto",
     data_dir: str | Path | None = None,
     only: str | None = None,
@@ -65,10 +67,12 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         suite: a suite or the path of one.
         out: folder of all results; the run's folder is `out/<suite>/<run>`.
         run: name of the run (default: time and hash); an existing one of this suite resumes.
-        executor: where trials run: local, process, or auto: process where that pays.
+        executor: where trials run: local, process, ray, or auto: process where that pays.
         workers: trials at a time (default: what is fastest, measured once a run).
         time_limit: seconds after which a trial is given up; trials that train together are one.
         memory_limit: GB of its own at which a trial is given up.
+        address: HOST:PORT of a ray cluster (default: ray is started here, for the run).
+        workers_per_gpu: how many workers of ray share a GPU.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         data_dir: folder with one folder a data set.
         only: an expression that chooses trials, such as "depth > 4".
@@ -92,6 +96,8 @@ def run_suite(  # noqa: PLR0913 - the options of `depthbench run`, by the same n
         workers=workers,
         time_limit=time_limit,
         memory_limit=memory_limit,
+        address=address,
+        workers_per_gpu=workers_per_gpu,
         device=device,
         data_dir=_text(data_dir),
         only=only,
@@ -137,11 +143,11 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
 
 def _work_of(request: RunRequest, progress: Progress) -> RunWork:
     options, folder = request.options, request.folder
-    data_dir = Path(options.data_dir) if options.data_dir else None
+    data_dir = Path(options.data_dir).absolute() if options.data_dir else None
     context = TrialContext(
         suite=request.suite.name,
         run=options.run or "",
-        weights_folder=folder.weights_folder,
+        weights_folder=folder.weights_folder.absolute(),  # for workers, wherever they are
         device=request.device,
         data_dir=data_dir,
         executions={},
@@ -221,7 +227,7 @@ def _train_waiting(
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
     stage = TrainingStage(work.context, work.folder, work.progress, places)
     limits = work.options.time_limit, work.options.memory_limit
-    executor = workers_of(work, waiting).executor_within(*limits)
+    executor = workers_of(work, waiting).executor_within(*limits, cluster_of(work))
     stage.train(executor, still_waiting(work.cohorts, names), names, former)
 
 

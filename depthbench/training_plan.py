@@ -7,6 +7,8 @@ from functools import partial
 
 from depthbench import store
 from depthbench.cohorts import max_members, plan_cohorts, read_cohorts
+from depthbench.executors import Cluster
+from depthbench.request import uses_ray
 from depthbench.run_work import RunWork
 from depthbench.spec import Trial
 from depthbench.training.threads import cpu_threads
@@ -46,12 +48,23 @@ def plan_trainings(work: RunWork) -> None:
     store.write_run_json(work.folder, work.state)
 
 
+def cluster_of(work: RunWork) -> Cluster | None:
+    """Return the cluster that is to train, None where no cluster is."""
+    options = work.options
+    if not uses_ray(options):
+        return None
+    is_cuda = work.context.device.startswith("cuda")
+    # Ray counts ten-thousandths: 6 shares that are rounded up would not fit.
+    num_gpus = 10_000 // options.workers_per_gpu / 10_000 if is_cuda else 0.0
+    return Cluster(options.address, options.workers, num_gpus, work.folder.path.absolute())
+
+
 def workers_of(work: RunWork, waiting: Sequence[Trial]) -> Workers:
     """Return who trains: as the user, run.json or a measurement says; run.json has it then."""
     options, state = work.options, work.state
     has_limit = options.time_limit is not None or options.memory_limit is not None
     recorded = workers_from_json(state.get("workers"))
-    asked = Asked(options.executor, options.workers, has_limit)
+    asked = Asked(options.executor, options.workers, has_limit, cluster_of(work))
     found = choose_workers(asked, [(trial,) for trial in waiting], work.context, recorded)
     if found != recorded:
         state["workers"] = found.to_json()

@@ -12,6 +12,9 @@ The number of workers is measured once a run, with real steps of the median tria
 worker with all threads, two with half of them each, and so on to one a core. What is chosen stands
 in run.json, and a resumed run takes it from there: the number of threads can change the last bits
 of a result.
+
+The ray executor has as many workers as the cluster has places, with one thread each. What stands
+in run.json is how many those were at the beginning, which is what cohorts are planned for.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from depthbench import machine
 from depthbench.errors import TrialError
-from depthbench.executors import EXECUTORS, Executor, ExecutorOptions
+from depthbench.executors import EXECUTORS, Cluster, Executor, ExecutorOptions, count_places
 from depthbench.executors.cores import num_shared_cpus
 from depthbench.spec import Trial
 from depthbench.training.durations import horizon_of
@@ -38,6 +43,8 @@ _FLOPS_PER_SECOND = 2e10
 _WORKER_BYTES = 1 << 30
 # Of speeds as near as this to the best, the one with the fewest workers is taken.
 _EQUAL_FRACTION = 0.05
+# Nodes differ; with one thread a result is the same on all that compute alike.
+_CLUSTER_THREADS = 1
 
 Group = Sequence[Trial]
 Measure = Callable[[Group, TrialContext, Sequence[Layout]], list[Speed]]
@@ -45,11 +52,15 @@ Measure = Callable[[Group, TrialContext, Sequence[Layout]], list[Speed]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Hold what the user asked for: an executor or auto, and a number of workers or None."""
+    """Hold what the user asked for: an executor or auto, and a number of workers or None.
+
+    A cluster is asked for by its name, or by where it is.
+    """
 
     executor: str = "auto"
     num_workers: int | None = None
     has_limit: bool = False
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,10 @@ class Workers:
         return asdict(self) | {"measured": [asdict(speed) for speed in self.measured]}
 
     def executor_within(
-        self, time_limit: float | None = None, memory_limit: float | None = None
+        self,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+        cluster: Cluster | None = None,
     ) -> Executor:
         """Return the executor, which holds each item to limits in seconds and in GB."""
         return EXECUTORS[self.executor](
@@ -75,6 +89,7 @@ class Workers:
                 num_threads=self.num_threads,
                 time_limit_seconds=time_limit,
                 memory_limit_bytes=None if memory_limit is None else int(memory_limit * 1e9),
+                cluster=cluster or Cluster(),
             )
         )
 
@@ -104,16 +119,28 @@ def choose_workers(
         measure: returns the speeds of layouts, of which it may leave some out (default:
             `measure_speeds`).
     """
-    executor = asked.executor
+    executor = "ray" if asked.cluster else asked.executor
     if executor == "auto":
         was_process = recorded is not None and recorded.executor == "process"
         executor = "process" if was_process else _automatic(asked, groups, context)
     if executor == "local":
         return Workers("local", 1, None)
     former = recorded if recorded and recorded.executor == executor else None
+    if asked.cluster:
+        at_first = asked.num_workers or (former.num_workers if former else None)
+        return Workers("ray", at_first or _num_places(asked.cluster), _CLUSTER_THREADS)
     if asked.num_workers is not None:
         return Workers(executor, asked.num_workers, _num_threads(asked.num_workers, former))
     return former or _fastest(executor, groups, context, measure or measure_speeds)
+
+
+def _num_places(cluster: Cluster) -> int:
+    """Return how many workers a cluster has places for, before it does anything."""
+    if cluster.address is not None:
+        return max(1, count_places(cluster, _CLUSTER_THREADS))
+    if cluster.num_gpus:
+        return torch.cuda.device_count() * int(1 / cluster.num_gpus)
+    return num_shared_cpus()
 
 
 def _automatic(asked: Asked, groups: Sequence[Group], context: TrialContext) -> str:

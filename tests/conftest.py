@@ -50,3 +50,13 @@ def quiet(strikable, tmp_path_factory):
     code, said = strikable.run(out)
     assert code == 0, said
     return out
+
+
+@pytest.fixture(scope="session")
+def ray_here():
+    """Start ray once for all tests that are not about its start, which takes seconds."""
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    from depthbench.executors.ray_cluster import joined
+
+    with joined(None) as ray:
+        yield ray

@@ -138,3 +138,22 @@ def refuse(error, number, tell):
 
 def divide(dividend, divisor, tell):
     return dividend // divisor
+
+
+def die_once(folder, item, tell):
+    """End the worker at the first try."""
+    if not (folder / item).exists():
+        (folder / item).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def facts_of(array, item, tell):
+    address = array.ctypes.data
+    return float(array.sum()), array.flags.writeable, mapped_at(address)["file"]
+
+
+def gpus_seen(folder, item, tell):
+    """Return which GPUs a worker is given, once another has been given some, too."""
+    meet(folder, item, ["a", "b"])
+    return os.environ["CUDA_VISIBLE_DEVICES"]

@@ -12,6 +12,8 @@ from tests.fixtures_work import divide, refuse, square
 
 @pytest.fixture(params=sorted(EXECUTORS))
 def executor(request):
+    if request.param == "ray":
+        request.getfixturevalue("ray_here")
     return EXECUTORS[request.param](ExecutorOptions())
 
 
@@ -68,10 +70,10 @@ def test_the_local_executor_starts_an_item_only_when_its_result_is_asked_for():
     assert started == [1]
 
 
-def test_executors_import_neither_torch_nor_models():
+def test_executors_import_neither_torch_nor_ray_nor_models():
     code = (
         "import sys, depthbench.executors; "
-        "print([m for m in sys.modules if m.startswith(('torch', 'depthbench.models'))])"
+        "print([m for m in sys.modules if m.startswith(('torch', 'ray', 'depthbench.models'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -17,6 +17,8 @@ GIVEN = RunOptions(
     executor="process",
     workers=3,
     time_limit=2.5,
+    address="10.0.0.1:6379",
+    workers_per_gpu=3,
     device="cpu",
     data_dir="$HOME/data",
     only="depth > 4 and family == 'deep'",
@@ -50,7 +52,8 @@ def test_the_command_gives_back_what_was_asked_for(path, monkeypatch):
     monkeypatch.setattr("depthbench.run.run_suite", recorded)
     CliRunner().invoke(app, words[1:])
     assert seen["suite"].canonical == suite.canonical
-    for name in ("run", "workers", "time_limit", "device", "only", "retry_failed", "keep_weights"):
+    as_given = ("run", "workers", "time_limit", "address", "workers_per_gpu", "device", "only")
+    for name in (*as_given, "retry_failed", "keep_weights"):
         assert seen[name] == getattr(GIVEN, name)
     assert (str(seen["out"]), str(seen["data_dir"])) == (GIVEN.out, GIVEN.data_dir)
 
@@ -61,6 +64,7 @@ def test_the_command_gives_back_what_was_asked_for(path, monkeypatch):
         ({"executor": "slurm"}, "--executor slurm"),
         ({"executor": "local", "workers": 2}, "--workers 2: the local executor"),
         ({"executor": "local", "memory_limit": 2.0}, "--executor local: .* limit"),
+        ({"executor": "process", "address": "h:6379"}, "--address h:6379: needs --executor ray"),
         ({"device": "quantum"}, "--device quantum"),
         ({"only": "depth > 100"}, "chooses none"),
         ({"run": "../x"}, "--run"),
@@ -83,3 +87,16 @@ def test_a_name_that_another_suite_has_taken_is_refused(tmp_path):
     assert len(request_run(suite, options).trials) == 8
     with pytest.raises(ResultError, match="changed since"):
         request_run(parse_suite(TINY.replace("epochs: 2", "epochs: 3"), "t"), options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"executor": "ray", "device": "cuda:1"}, "--device cuda:1: ray chooses"),
+        ({"address": "nowhere"}, "--address nowhere: cannot be joined"),
+    ],
+)
+def test_what_no_cluster_can_run_is_refused(tmp_path, changes, said):
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    with pytest.raises(DepthbenchError, match=said):
+        request_run(parse_suite(TINY, "t"), RunOptions(**{"out": str(tmp_path)} | changes))

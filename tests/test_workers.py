@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from depthbench import expand, workers
+from depthbench.executors import Cluster
 from depthbench.suite import parse_suite
 from depthbench.trial import TrialContext
 from depthbench.worker_speed import Layout, Speed, measure_speeds
@@ -172,3 +173,16 @@ def test_a_worker_that_cannot_train_is_measured_as_nothing(context):
     (trial,) = groups_of("epochs: 1")[0]
     broken = replace(trial, variant=replace(trial.variant, width=-1))
     assert measure_speeds((broken,), context, [Layout(1, 1)]) == []
+
+
+def test_a_cluster_has_as_many_workers_as_places_with_one_thread_each(context, monkeypatch):
+    groups = groups_of(LONG)
+    monkeypatch.setattr(workers, "count_places", lambda cluster, num_cpus: 40)
+    near, far = Cluster(), Cluster("10.0.0.1:6379")
+    assert choose_workers(Asked("ray", cluster=near), groups, context) == Workers("ray", 8, 1)
+    found = choose_workers(Asked("auto", cluster=far), groups, context)
+    assert found == Workers("ray", 40, 1)
+    monkeypatch.setattr(workers, "count_places", lambda cluster, num_cpus: 16)
+    assert choose_workers(Asked("auto", cluster=far), groups, context, found) == found
+    asked = Asked("auto", num_workers=3, cluster=far)
+    assert choose_workers(asked, groups, context, found) == Workers("ray", 3, 1)

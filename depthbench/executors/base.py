@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -21,18 +22,33 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Say which cluster runs items, and what they need there.
+
+    It has as many workers as it has places, but never more than `max_workers`. Each takes
+    `num_gpus`, which may be a fraction, and must see `shared_folder`. Without an address a cluster
+    is started on this machine.
+    """
+
+    address: str | None = None
+    max_workers: int | None = None
+    num_gpus: float = 0.0
+    shared_folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorOptions:
     """What an executor may use; each takes of it what it has a use for.
 
     `time_limit_seconds` and `memory_limit_bytes` are of one item, None for no limit, and
-    `num_threads` CPU threads are for each worker. `address` is where a cluster is.
+    `num_threads` CPU threads are for each worker.
     """
 
     num_workers: int = 1
     num_threads: int | None = None
     time_limit_seconds: float | None = None
     memory_limit_bytes: int | None = None
-    address: str | None = None
+    cluster: Cluster = Cluster()
 
 
 class Executor(Protocol):

@@ -32,7 +32,7 @@ class SharedValue:
     def __init__(self, value: Any) -> None:
         self._file = _nameless_file()
         try:
-            pickled, buffers = _pickled(value)
+            pickled, buffers = pickled_apart(value)
             places: dict[Span, Span] = {}  # several tensors may be of one storage
             self.spans = [self._append(pickled)]
             for address, view in buffers:
@@ -85,7 +85,7 @@ def _nameless_file() -> BinaryIO:
     return tempfile.TemporaryFile()
 
 
-def _pickled(value: Any) -> tuple[bytes, list[tuple[int, memoryview]]]:
+def pickled_apart(value: Any) -> tuple[bytes, list[tuple[int, memoryview]]]:
     """Return a value's pickle, and each buffer outside of it with its address.
 
     The buffers stay referred to until all is written: an address may not be used again before.

@@ -100,11 +100,11 @@ def _do(work: Callable[[Any, Any], Any], item: Any, connection: Connection) -> N
         tell.flush()
         connection.send(("result", result))
     except BaseException as error:
-        connection.send(("raised", _fit_to_send(error)))
+        connection.send(("raised", fit_to_send(error)))
         raise
 
 
-def _fit_to_send(error: BaseException) -> BaseException:
+def fit_to_send(error: BaseException) -> BaseException:
     """Return the error with its traceback as a note, or what can be said of it."""
     if not isinstance(error, DepthbenchError):  # those say all themselves
         error.add_note("in a worker:\n" + traceback.format_exc().rstrip())
