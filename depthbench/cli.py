@@ -171,7 +171,9 @@ def plan(
         bool,
         typer.Option("--estimate", help="Time a few steps of each shape; predict time and memory."),
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Of the estimate: trials at a time.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of the estimate: as of `run`.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Of the estimate: as of `run`.")] = "auto",
     format: As = Format.terminal,
 ) -> None:

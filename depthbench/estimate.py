@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from depthbench.executors.cores import num_shared_cpus
 from depthbench.request import resolve_device
 from depthbench.selection import selection_key
 from depthbench.shape_costs import Group, Measure, ShapeCosts
@@ -19,7 +20,9 @@ from depthbench.timing.bench import WARMUP_FRACTION
 from depthbench.timing.cells import cells_of
 from depthbench.timing.session import NUM_PROCESSES
 from depthbench.timing_stage import limits_of
+from depthbench.training.threads import cpu_threads
 from depthbench.trial import data_key, execution_key
+from depthbench.workers import likely_workers
 from depthbench.workload import examples_of, workload_of
 
 # More shapes are not measured: the others are taken from their neighbours.
@@ -89,7 +92,7 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     *,
     every_trial: Sequence[Trial] | None = None,
     groups: Sequence[Group] | None = None,
-    num_workers: int = 1,
+    num_workers: int | None = None,
     measure: Measure = measure_group,
     max_shapes: int = MAX_SHAPES,
 ) -> Estimate:
@@ -101,7 +104,8 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         every_trial: of the suite, where `trials` are some (default: the same).
         groups: the trials as they train together (default: each alone).
-        num_workers: how many groups train at a time.
+        num_workers: how many groups train at a time (default: as many as a run will most likely
+            choose).
         measure: returns what a group costs.
         max_shapes: how many shapes are measured at most.
 
@@ -110,13 +114,31 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         DataError: a user's own file is not as it should be.
     """
     device = resolve_device(device)
+    num_workers = num_workers or likely_workers(trials, device)
+    # Workers share the CPUs out.
+    with cpu_threads(max(1, num_shared_cpus() // num_workers) if num_workers > 1 else None):
+        return _estimate(
+            suite, trials, device, every_trial, groups, num_workers, measure, max_shapes
+        )
+
+
+def _estimate(  # noqa: PLR0913 - the same, all known
+    suite: Suite,
+    trials: Sequence[Trial],
+    device: str,
+    every_trial: Sequence[Trial],
+    groups: Sequence[Group] | None,
+    num_workers: int,
+    measure: Measure,
+    max_shapes: int,
+) -> Estimate:
     solo = [(trial,) for trial in trials]
     costs = ShapeCosts(groups or solo, device, measure, max_shapes)
     # The test pass goes trial by trial, however they were trained.
     alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
     stages = [
         _training(groups or solo, costs, num_workers),
-        _testing(trials, every_trial or trials, alone),
+        _testing(trials, every_trial, alone),
     ]
     if suite.timing is not None:
         stages.append(_timing(suite, trials, device))

@@ -8,6 +8,7 @@ from functools import partial
 from depthbench import store
 from depthbench.cohorts import max_members, plan_cohorts, read_cohorts
 from depthbench.executors import Cluster
+from depthbench.known_speeds import KnownSpeeds
 from depthbench.request import uses_ray
 from depthbench.run_work import RunWork
 from depthbench.spec import Trial
@@ -65,7 +66,9 @@ def workers_of(work: RunWork, waiting: Sequence[Trial]) -> Workers:
     has_limit = options.time_limit is not None or options.memory_limit is not None
     recorded = workers_from_json(state.get("workers"))
     asked = Asked(options.executor, options.workers, has_limit, cluster_of(work))
-    found = choose_workers(asked, [(trial,) for trial in waiting], work.context, recorded)
+    measure = KnownSpeeds(work.out, state["environment"])
+    groups = [(trial,) for trial in waiting]
+    found = choose_workers(asked, groups, work.context, recorded, measure)
     if found != recorded:
         state["workers"] = found.to_json()
         store.write_run_json(work.folder, state)

@@ -2,13 +2,13 @@
 
 `--executor auto` is the process executor where that pays and the local one otherwise. It pays on a
 CPU with more than one core, where the trials that wait would keep one core busy for
-`LITTLE_SECONDS` by the estimate of `estimated_seconds`: starting workers and measuring takes
+`LITTLE_SECONDS` by `workload.rough_seconds`: starting workers and measuring takes
 several seconds. It is local on a GPU, which processes only take turns on (`--executor process
 --workers N` lets N of them), and where a training lasts a given time, since what it learns in that
 must not depend on what runs beside it. A limit needs a worker that can be ended, so with one auto
 is never local.
 
-The number of workers is measured once a run, with real steps of the median trial by cost: one
+The number of workers is measured once, with real steps of the median trial by cost: one
 worker with all threads, two with half of them each, and so on to one a core. What is chosen stands
 in run.json, and a resumed run takes it from there: the number of threads can change the last bits
 of a result.
@@ -26,19 +26,14 @@ from typing import Any
 import torch
 
 from depthbench import machine
-from depthbench.errors import TrialError
 from depthbench.executors import EXECUTORS, Cluster, Executor, ExecutorOptions, count_places
 from depthbench.executors.cores import num_shared_cpus
 from depthbench.spec import Trial
-from depthbench.training.durations import horizon_of
-from depthbench.trial import TrialContext, data_key
+from depthbench.trial import TrialContext
 from depthbench.worker_speed import Layout, Speed, measure_speeds
+from depthbench.workload import rough_seconds
 
 LITTLE_SECONDS = 30.0
-# What a step of a small network takes on one core whatever its size, and what a core computes:
-# the order of magnitude is enough.
-_STEP_SECONDS = 5e-4
-_FLOPS_PER_SECOND = 2e10
 # What a worker with PyTorch and a network takes at most, data sets aside; on the safe side.
 _WORKER_BYTES = 1 << 30
 # Of speeds as near as this to the best, the one with the fewest workers is taken.
@@ -148,9 +143,7 @@ def _automatic(asked: Asked, groups: Sequence[Group], context: TrialContext) -> 
         is_process = asked.num_workers > 1
     else:
         is_process = (
-            num_shared_cpus() > 1
-            and _can_share(groups, context)
-            and (not _is_little(groups, context))
+            num_shared_cpus() > 1 and _can_share(groups, context) and (not _is_little(groups))
         )
     return "process" if is_process or asked.has_limit else "local"
 
@@ -161,26 +154,21 @@ def _can_share(groups: Sequence[Group], context: TrialContext) -> bool:
     return len(groups) > 1 and context.device == "cpu" and not is_timed
 
 
-def _is_little(groups: Sequence[Group], context: TrialContext) -> bool:
+def _is_little(groups: Sequence[Group]) -> bool:
     left = LITTLE_SECONDS
     for group in groups:
-        left -= sum(estimated_seconds(trial, context) for trial in group)
+        left -= sum(rough_seconds(trial) for trial in group)
         if left < 0:
             return False
     return True
 
 
-def estimated_seconds(trial: Trial, context: TrialContext) -> float:
-    """Return about how long a training keeps one core busy: its steps, by time and by FLOPs."""
-    _, data = context.learned_data(data_key(trial))
-    try:
-        horizon = horizon_of(trial.train, len(data.train), data.example_tokens)
-    except TrialError:
-        return 0.0  # it cannot be trained, which takes no time
-    if horizon.num_steps is None:
-        return horizon.amount
-    step_flops = 3 * trial.cost.forward_flops * trial.train.batch_size
-    return horizon.num_steps * (_STEP_SECONDS + step_flops / _FLOPS_PER_SECOND)
+def likely_workers(trials: Sequence[Trial], device: str) -> int:
+    """Return how many workers `auto` will most likely choose: one a core, or one for a little."""
+    is_timed = any(trial.train.seconds is not None for trial in trials)
+    if device != "cpu" or is_timed or _is_little([trials]):
+        return 1
+    return min(len(trials), _num_workers_at_most())
 
 
 def _fastest(
@@ -190,7 +178,7 @@ def _fastest(
     at_most = _num_workers_at_most() if _can_share(groups, context) else 1
     possible = layouts(min(len(groups), at_most), num_shared_cpus())
     usual = Workers(executor, possible[0].num_workers, possible[0].num_threads)
-    if executor != "process" or len(possible) == 1 or _is_little(groups, context):
+    if executor != "process" or len(possible) == 1 or _is_little(groups):
         return usual
     speeds = measure(_median_by_cost(groups), context, possible)
     if not speeds:

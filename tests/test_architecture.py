@@ -21,7 +21,7 @@ LAYERS = [
     {"boundary", "calibrate"},
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},
-    {"run_work"},
+    {"run_work", "known_speeds"},
     {"request", "outcome", "estimate_table", "shape_costs"},
     {"journal"},
     {"timing_stage", "training_stage", "workers", "step_times"},

@@ -71,7 +71,7 @@ def test_the_number_of_workers_is_measured_once_a_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(workers, "LITTLE_SECONDS", 0.0)
     monkeypatch.setattr(workers, "num_shared_cpus", lambda: 2)
-    monkeypatch.setattr(workers, "measure_speeds", measure)
+    monkeypatch.setattr(known_speeds, "measure_speeds", measure)
     suite = parse_suite(TINY, "tiny.yaml")
     for only in ("lr > 0.002", None):
         summary = run_suite(suite, out=tmp_path, run="r", only=only)

@@ -14,7 +14,6 @@ from depthbench.workers import (
     Asked,
     Workers,
     choose_workers,
-    estimated_seconds,
     layouts,
     workers_from_json,
 )
@@ -152,15 +151,6 @@ def test_all_cpus_are_shared_out_in_each_layout():
     assert layouts(1, 1) == [Layout(1, 1)]
     for layout in layouts(48, 48):
         assert layout.num_workers * layout.num_threads <= 48
-
-
-def test_the_estimate_grows_with_steps_and_cost(context):
-    (short,), (long,) = groups_of("steps: 100")[0], groups_of("steps: 1000")[0]
-    (deep,) = groups_of("steps: 100")[-1]
-    assert estimated_seconds(long, context) == pytest.approx(10 * estimated_seconds(short, context))
-    assert estimated_seconds(deep, context) > estimated_seconds(short, context)
-    (timed,) = groups_of("seconds: 7")[0]
-    assert estimated_seconds(timed, context) == 7
 
 
 def test_real_workers_are_measured_with_real_steps(context):

@@ -1,0 +1,66 @@
+"""workers.json: how fast layouts of workers were, so that each machine is measured once a shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from depthbench import environment
+from depthbench.errors import ResultError
+from depthbench.folder import write_atomically
+from depthbench.spec import Trial
+from depthbench.trial import TrialContext
+from depthbench.worker_speed import Layout, Speed, measure_speeds
+
+NAME = "workers.json"
+
+
+class KnownSpeeds:
+    """Measure the speeds of layouts, or remember them; what is remembered holds on this machine.
+
+    Networks of one backbone whose steps take as many FLOPs, within a factor of 2, count as alike.
+
+    Args:
+        out: folder of all results, where the file is.
+        facts: the environment, as run.json has it.
+    """
+
+    def __init__(self, out: Path, facts: Mapping[str, Any]) -> None:
+        self._path = out / NAME
+        self._facts = facts
+
+    def __call__(
+        self, group: Sequence[Trial], context: TrialContext, layouts: Sequence[Layout]
+    ) -> list[Speed]:
+        """Return the speed of each layout in which the group can train."""
+        known, key = self._read(), _key(group[0], layouts)
+        if key not in known:
+            known[key] = [asdict(speed) for speed in measure_speeds(group, context, layouts)]
+            self._write(known)
+        return [Speed(**values) for values in known[key]]
+
+    def _read(self) -> dict[str, Any]:
+        """Return what is known here: nothing, where the file is unreadable or of another place."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            speeds, there = dict(found["speeds"]), dict(found["environment"])
+            [Speed(**values) for each in speeds.values() for values in each]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return {} if environment.differences(there, self._facts) else speeds
+
+    def _write(self, speeds: Mapping[str, Any]) -> None:
+        text = json.dumps({"environment": dict(self._facts), "speeds": dict(speeds)}, indent=2)
+        with suppress(ResultError):  # it will be measured again
+            write_atomically(self._path, (text + "\n").encode())
+
+
+def _key(trial: Trial, layouts: Sequence[Layout]) -> str:
+    flops = max(1, trial.cost.forward_flops * trial.train.batch_size)
+    shares = ", ".join(f"{layout.num_workers} x {layout.num_threads}" for layout in layouts)
+    return f"{trial.backbone}, 2^{round(log2(flops))} FLOPs a step, {shares}"
