@@ -118,7 +118,8 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     # Workers share the CPUs out.
     with cpu_threads(max(1, num_shared_cpus() // num_workers) if num_workers > 1 else None):
         return _estimate(
-            suite, trials, device, every_trial, groups, num_workers, measure, max_shapes
+            *(suite, trials, device, every_trial or trials, groups, num_workers),
+            *(measure, max_shapes),
         )
 
 

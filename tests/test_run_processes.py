@@ -2,7 +2,7 @@
 
 import json
 
-from depthbench import read_run, run_suite, workers
+from depthbench import known_speeds, read_run, run_suite, workers
 from depthbench.executors.cores import usable_cpus
 from depthbench.suite import parse_suite
 from depthbench.worker_speed import Speed
