@@ -43,7 +43,7 @@ def strike(call, pattern, number, blow="SIGKILL"):
         call: `replace`, `unlink` or `fsync` of files, or `print` on the terminal.
         pattern: of the file's name; of `print`, of the text.
         number: 1 is the first.
-        blow: the name of a signal, or `full`: from then on, no file finds room.
+        blow: the name of a signal, `full`: from then on, no file finds room, or `none`.
     """
     return {"call": call, "pattern": pattern, "number": number, "blow": blow}
 
@@ -71,7 +71,7 @@ class Strikable:
         Args:
             out: folder of the results.
             options: further ones of `depthbench run`.
-            strikes: what strikes it.
+            strikes: what strikes it; each waits for the one before.
             seconds: kill it then, wherever it is; None for not at all.
         """
         arguments = ["run", self.suite, "--out", out, "--run", "r", *options]
@@ -181,25 +181,39 @@ def _arm(strikes):
         "print": (Console, lambda console, text: str(text)),
         "fsync": (os, lambda descriptor: Path(f"/proc/self/fd/{descriptor}").readlink().name),
     }
+    waiting = list(strikes)
     for planned in strikes:
         place, name_of = names[planned["call"]]
-        setattr(place, planned["call"], _struck(place, planned, name_of))
+        setattr(place, planned["call"], _struck(place, planned, name_of, waiting))
 
 
-def _struck(place, planned, name_of):
+def _struck(place, planned, name_of, waiting):
+    """Return the call with its strike in it; each strike waits until those before have fallen."""
     real = getattr(place, planned["call"])
-    seen = []
+    left = [planned["number"]]
 
     def call(*arguments, **options):
-        if fnmatch(name_of(*arguments, **options), planned["pattern"]):
-            seen.append(arguments)
-            if len(seen) == planned["number"] and planned["blow"].startswith("SIG"):
-                os.kill(os.getpid(), getattr(signal, planned["blow"]))
-            if len(seen) >= planned["number"] and planned["blow"] == "full":
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        is_next = bool(waiting) and waiting[0] is planned
+        if is_next and fnmatch(name_of(*arguments, **options), planned["pattern"]):
+            left[0] -= 1
+            if left[0] == 0:
+                waiting.pop(0)
+                _fall(planned["blow"])
         return real(*arguments, **options)
 
     return call
+
+
+def _fall(blow):
+    if blow.startswith("SIG"):
+        os.kill(os.getpid(), getattr(signal, blow))
+    elif blow == "full":
+        os.fsync = _no_room
+        _no_room(None)
+
+
+def _no_room(descriptor):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 if __name__ == "__main__":
