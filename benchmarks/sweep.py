@@ -8,9 +8,10 @@ default. A shape has 12 members: 3 learning rates and 4 seeds, on 10,000 example
 
 Every round runs the three in a shuffled order, so that what disturbs the machine hits all alike;
 ratios are taken within a round. All time counts: starting workers, choosing how to stack, writing
-results. What (b) and (c) do beyond the script, train metrics and the test pass, counts too. A sweep
-of one shape is short, while starting workers and choosing takes seconds once a run, so each shape
-trains for as many epochs as the script takes about --seconds for.
+results; but how many workers are fastest, measured once a machine, is measured before. What (b)
+and (c) do beyond the script, train metrics and the test pass, counts too. A sweep of one shape is
+short, while workers take seconds to start, once a run: each shape trains for as many epochs as the
+script takes about --seconds for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -33,6 +35,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from depthbench import build_model, expand, run_suite
 from depthbench.data import load
+from depthbench.progress import Quiet, Work
 from depthbench.report.statistics import median_interval
 from depthbench.spec import Trial
 from depthbench.suite import parse_suite
@@ -116,14 +119,13 @@ def trials_of(shape: Shape, epochs: int, cohort: str) -> tuple[Trial, ...]:
 
 
 def ways(
-    shape: Shape, epochs: int, data: PreparedData, device: str
+    shape: Shape, epochs: int, data: PreparedData, device: str, out: Path
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by its letter."""
 
     def depthbench(cohort: str, **options: str) -> None:
         suite = parse_suite(suite_text(shape, epochs, cohort), "sweep.yaml")
-        with tempfile.TemporaryDirectory() as out:
-            summary = run_suite(suite, out=out, run="r", device=device, **options)  # type: ignore[arg-type]
+        summary = run_suite(suite, out=out, device=device, **options)  # type: ignore[arg-type]
         assert summary.trials_by_status == {"ok": 12}, summary
 
     return {
@@ -131,6 +133,21 @@ def ways(
         "b": lambda: depthbench("off", executor="local"),
         "c": lambda: depthbench("auto"),
     }
+
+
+def choose_workers_once(shape: Shape, epochs: int, device: str, out: Path) -> None:
+    """Let the folder of results know how many workers are fastest on this machine."""
+    suite = parse_suite(suite_text(shape, epochs, "auto"), "sweep.yaml")
+    with suppress(KeyboardInterrupt):
+        run_suite(suite, out=out, device=device, progress=Impatient())
+
+
+class Impatient(Quiet):
+    """Interrupt a run as soon as it trains: all has been chosen by then."""
+
+    def move(self, work: Work, share: float, loss: float | None) -> None:
+        """Interrupt."""
+        raise KeyboardInterrupt
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -143,13 +160,15 @@ def timed(work: Callable[[], object]) -> float:
 def measure(shape: Shape, rounds: int, seconds: float, data: PreparedData, device: str) -> dict:  # type: ignore[type-arg]
     """Return the seconds of each way in each round."""
     epochs = epochs_for(shape, data, device, seconds)
-    every = ways(shape, epochs, data, device)
-    found: dict[str, list[float]] = {name: [] for name in every}
-    for _ in range(rounds):
-        for name in random.sample(list(every), len(every)):
-            found[name].append(timed(every[name]))
-            took = f"{name} {found[name][-1]:.1f} s"
-            print(f"  {' '.join(map(str, shape))}, {epochs} epochs: {took}", file=sys.stderr)
+    found: dict[str, list[float]] = {name: [] for name in "abc"}
+    with tempfile.TemporaryDirectory() as out:
+        every = ways(shape, epochs, data, device, Path(out))
+        choose_workers_once(shape, epochs, device, Path(out))
+        for _ in range(rounds):
+            for name in random.sample(list(every), len(every)):
+                found[name].append(timed(every[name]))
+                took = f"{name} {found[name][-1]:.1f} s"
+                print(f"  {' '.join(map(str, shape))}, {epochs} epochs: {took}", file=sys.stderr)
     return {"shape": shape, "epochs": epochs, "seconds": found}
 
 

@@ -53,8 +53,17 @@ class Members:
         self.rows = [row.detach().requires_grad_() for row in self.weights]
         for row, gradient in zip(self.rows, self.gradients, strict=True):
             row.grad = gradient
+        # One group for all members of a rate and decay: a group costs Python more than a kernel.
+        groups = list(dict.fromkeys(map(_key, settings)))
+        self._group_of = [groups.index(_key(own)) for own in settings]
         self.optimizer = optimizer_of(
-            [weight_group([row], own) for row, own in zip(self.rows, settings, strict=True)],
+            [
+                weight_group(
+                    [row for row, own in zip(self.rows, settings, strict=True) if _key(own) == key],
+                    next(own for own in settings if _key(own) == key),
+                )
+                for key in groups
+            ],
             self.settings,
         )
 
@@ -82,14 +91,13 @@ class Members:
             inputs: (M, B, *input); targets: (M, B, ...); returns: (M,).
         """
         outputs = self.outputs(inputs)
-        pairs = zip(outputs.unbind(0), targets.unbind(0), strict=True)
-        losses = torch.stack([self.task.loss(*pair, self.settings) for pair in pairs])  # (M,)
+        losses = self.task.member_losses(outputs, targets, self.settings)  # (M,)
         gradients = torch.autograd.grad(losses.sum(), self._leaves)
         torch._foreach_copy_(self._gradient_views, gradients)
         if self.settings.clip_norm is not None:
             self._clip(self.settings.clip_norm)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        for place, rate in zip(self._group_of, rates, strict=True):
+            self.optimizer.param_groups[place]["lr"] = rate
         self.optimizer.step()
         return losses.detach()
 
@@ -201,3 +209,8 @@ def _matrix(leaves: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         for leaf, start, end in zip(leaves, starts, ends, strict=True)
     ]
     return matrix, views
+
+
+def _key(settings: TrainSettings) -> tuple[float, float | None]:
+    """Return what members must share to be of one parameter group."""
+    return settings.lr, settings.weight_decay

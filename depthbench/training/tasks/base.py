@@ -14,6 +14,18 @@ from depthbench.training.tensors import PreparedData
 Sums = dict[str, Tensor]
 
 
+def losses_one_by_one(
+    task: Task, outputs: Tensor, targets: Tensor, settings: TrainSettings
+) -> Tensor:
+    """Return the loss of each member of a cohort by the task's own loss.
+
+    Shapes:
+        outputs: (M, B, *output); targets: (M, B, ...); returns (M,).
+    """
+    pairs = zip(outputs.unbind(0), targets.unbind(0), strict=True)
+    return torch.stack([task.loss(*pair, settings) for pair in pairs])
+
+
 class Task(Protocol):
     """What an entry of TASKS can do. Nothing here waits for the device but `metrics`.
 
@@ -34,6 +46,9 @@ class Task(Protocol):
 
     def loss(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
         """Return the mean training loss of a batch, float32, shape ()."""
+
+    def member_losses(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
+        """Return the loss of each member of a cohort, (M,); outputs and targets have M first."""
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return what an evaluation adds up over batches, each float64 of shape ().

@@ -38,6 +38,16 @@ class Classify:
         """Return the mean cross-entropy in nats, with label smoothing where there is any."""
         return F.cross_entropy(outputs, targets, label_smoothing=settings.label_smoothing)
 
+    def member_losses(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
+        """Return the mean cross-entropy of each member of a cohort, all in one."""
+        losses = F.cross_entropy(
+            outputs.flatten(0, 1),
+            targets.flatten(),
+            reduction="none",
+            label_smoothing=settings.label_smoothing,
+        )  # (M B,)
+        return losses.view(targets.shape).mean(1)  # (M,)
+
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return the sum of cross-entropies, the number right, and the number of examples."""
         losses = F.cross_entropy(outputs, targets, reduction="none")  # (B,)

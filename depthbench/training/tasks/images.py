@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from depthbench.errors import DataError
 from depthbench.grammar import TaskSettings, TrainSettings
 from depthbench.spec import Problem
-from depthbench.training.tasks.base import Sums
+from depthbench.training.tasks.base import Sums, losses_one_by_one
 from depthbench.training.tensors import ImageSplit, PreparedData, Tensors
 
 # Seeds of the noise that evaluations see, whatever the trial's seed. Changing one changes results.
@@ -87,6 +87,10 @@ class ImageTask:
     def loss(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
         """Return the mean squared error of the batch's pixels."""
         return F.mse_loss(outputs, targets)
+
+    def member_losses(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
+        """Return the loss of each member of a cohort."""
+        return losses_one_by_one(self, outputs, targets, settings)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return the sum of the examples' mean squared errors, and their number."""

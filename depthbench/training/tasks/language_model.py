@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from depthbench.grammar import TaskSettings, TrainSettings
 from depthbench.spec import Problem
-from depthbench.training.tasks.base import Sums
+from depthbench.training.tasks.base import Sums, losses_one_by_one
 from depthbench.training.tensors import PreparedData, Tensors
 
 # The target of a place that only fills the last window up: PyTorch's own word for "do not count".
@@ -89,6 +89,10 @@ class LanguageModel:
             ignore_index=IGNORED,
             label_smoothing=settings.label_smoothing,
         )
+
+    def member_losses(self, outputs: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
+        """Return the loss of each member of a cohort."""
+        return losses_one_by_one(self, outputs, targets, settings)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return the sum of cross-entropies, the number of tokens, and the bytes they spell."""
