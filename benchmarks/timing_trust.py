@@ -33,7 +33,7 @@ from scipy.stats import binomtest
 from depthbench import expand, load_suite
 from depthbench.progress import Quiet
 from depthbench.report.floors import noise_floors
-from depthbench.report.gate import compare_timings
+from depthbench.report.gate import compare_timings, compare_within
 from depthbench.suite import Suite
 from depthbench.timing.bench import LocalBench
 from depthbench.timing.cells import Cell
@@ -194,10 +194,13 @@ def judge_whole(runs: list[pd.DataFrame], slowed: list[pd.DataFrame]) -> None:
 
 def judge_twins(twins: pd.DataFrame) -> None:
     """Print how many twins slowed within one run are told from their cells."""
-    slowed = twins[twins["cell_id"].str.endswith(TWIN)]
-    found = int((slowed["ratio_ci_low"] > 1).sum())
-    said("cells in which 5% within one run is found", found, len(slowed), "at least 95%")
-    print(f"median ratio of twins {slowed['ratio_to_reference'].median():.3f} (planted 1.05)")
+    names = [name for name in twins["cell_id"] if name.endswith(TWIN)]
+    references = {name: name.removesuffix(TWIN) for name in names}
+    changes = compare_within(twins, references)
+    found = [change.verdict for change in changes].count("worse")
+    said("cells in which 5% within one run is found", found, len(changes), "at least 95%")
+    medians = statistics.median(change.change_fraction or 0.0 for change in changes)
+    print(f"median change of twins {medians:+.1%} (planted +5%)")
 
 
 def judge_fixed(runs: list[pd.DataFrame], slowed: list[pd.DataFrame]) -> None:

@@ -8,7 +8,13 @@ from scipy.stats import false_discovery_control
 
 from depthbench.record import column_names
 from depthbench.report.floors import false_positives, floors_of, noise_floors
-from depthbench.report.gate import ALPHA, MARGIN, compare_cells, compare_timings
+from depthbench.report.gate import (
+    ALPHA,
+    MARGIN,
+    compare_cells,
+    compare_timings,
+    compare_within,
+)
 from depthbench.report.moderated import _moderated, spreads
 from depthbench.report.processes import CellTimes, process_times, quiet_time
 from depthbench.timing.session import NUM_PROCESSES
@@ -263,3 +269,19 @@ def test_the_page_on_timing_has_the_numbers_of_the_gate():
     assert f"q is below {ALPHA:g}, and the change is above {MARGIN:.0%}" in page
     assert f"{ALPHA:g} is shared by worse and better" in page
     assert f"at least {NUM_PROCESSES} processes" in page
+
+
+def test_within_a_run_5_percent_are_found_through_what_processes_share():
+    generator = np.random.default_rng(4)
+    shared = 1 + 0.05 * generator.standard_normal(3)  # a process is slow in everything
+    rows, references = [], {}
+    for index in range(20):
+        for name, factor in (("a", 1.0), ("b", 1.05 if index < 10 else 1.0)):
+            noise = 1 + 0.01 * np.abs(generator.standard_normal(36))
+            samples = 1e-3 * factor * noise * np.tile(shared, 12)
+            row = timed(f"{name}{index}", 1e-3)
+            rows.append(row | {"samples_seconds": list(samples), "samples_process": [0, 1, 2] * 12})
+        references[f"b{index}"] = f"a{index}"
+    verdicts = [change.verdict for change in compare_within(table(rows), references)]
+    assert verdicts[:10] == ["worse"] * 10
+    assert verdicts[10:].count("worse") == 0

@@ -11,7 +11,7 @@ from depthbench import expand, load_suite, read_run, store
 from tests.fixtures_struck import Strikable, assert_same_run, strike
 
 # Each executor that is tested here is one word.
-EXECUTORS = ("local", "process")
+EXECUTORS = ("local", pytest.param("process", marks=pytest.mark.slow))
 # What the process executor does elsewhere: only this process is struck.
 IN_WORKERS = ("weights",)
 NUM_TRIALS = 12

@@ -108,6 +108,71 @@ def compare_cells(
     return [found[cell_id] for cell_id in dict.fromkeys((*baseline, *candidate))]
 
 
+def compare_within(
+    timings: DataFrame, references: Mapping[str, str], *, alpha: float = ALPHA, margin: float = 0.0
+) -> list[CellChange]:
+    """Return how cells of one run differ from others of the same run.
+
+    Both were sampled in the same rounds of the same processes, so what a process or an hour does to
+    all cells cancels: a change counts against how much it differs between processes.
+
+    Args:
+        timings: of one run.
+        references: the cell_id of what each cell is compared with, by cell_id.
+        alpha: a change needs a q value below.
+        margin: a change must be larger, as a fraction.
+    """
+    cells = cell_times(timings)
+    pairs = [(cells[reference], cells[cell_id]) for cell_id, reference in references.items()]
+    usable = [pair for pair in pairs if all(cell.is_usable for cell in pair)]
+    found = spreads([[_differences(*pair)] for pair in usable]) if usable else []
+    changes = [
+        _changed(pair, _differences(*pair), spread)
+        for pair, spread in zip(usable, found, strict=True)
+    ]
+    others = [
+        replace(_not_compared(after.cell_id, before, after), verdict="unresolved")
+        for before, after in pairs
+        if not (before.is_usable and after.is_usable)
+    ]
+    return [*_judged(changes, alpha, margin), *others]
+
+
+def _differences(before: CellTimes, after: CellTimes) -> dict[int, float]:
+    return {
+        process: after.log_times[process] - before.log_times[process]
+        for process in before.log_times
+        if process in after.log_times
+    }
+
+
+def _changed(
+    pair: tuple[CellTimes, CellTimes], differences: Mapping[int, float], spread: Spread
+) -> CellChange:
+    """Return a change within a run, by its paired differences, with its p value."""
+    from scipy.special import stdtr, stdtrit
+
+    before, after = pair
+    change = sum(differences.values()) / len(differences)
+    error = sqrt(spread.variance / len(differences))
+    p_value = float(2 * stdtr(spread.degrees, -abs(change) / error)) if error else float(not change)
+    half = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * error
+    return CellChange(
+        cell_id=after.cell_id,
+        facts=after.facts,
+        verdict="unresolved",
+        reason="",
+        baseline_seconds=exp(_mean(before)),
+        candidate_seconds=exp(_mean(after)),
+        change_fraction=expm1(change),
+        low_fraction=expm1(change - half),
+        high_fraction=expm1(change + half),
+        p_value=p_value,
+        num_baseline=len(differences),
+        num_candidate=len(differences),
+    )
+
+
 def _not_compared(cell_id: str, before: CellTimes | None, after: CellTimes | None) -> CellChange:
     if before is None or after is None:
         cell, where = (before, "baseline") if before else (after, "candidate")
