@@ -20,8 +20,9 @@ from depthbench.spec import Trial
 _MAX_MEMBERS = {"cpu": 8, "cuda": 64}
 
 Stacking = Literal["loop", "grouped"]
-# Says how the trials of a group are stacked best, None where each is better trained alone.
-Choose = Callable[[Sequence[Trial]], Stacking | None]
+# Says how the trials of a group are stacked best, None where each is better trained alone, and how
+# many at most.
+Choose = Callable[[Sequence[Trial]], tuple[Stacking | None, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,11 @@ class Cohort:
 
 
 def plan_cohorts(
-    trials: Iterable[Trial], choose: Choose, max_members: int, num_workers: int
+    trials: Iterable[Trial],
+    choose: Choose,
+    max_members: int,
+    num_workers: int,
+    on_shape: Callable[[Sequence[Trial]], None] = lambda group: None,
 ) -> list[Cohort]:
     """Return cohorts that hold every trial once, in the order of their first trials.
 
@@ -64,33 +69,65 @@ def plan_cohorts(
         trials: what is to be trained.
         choose: says how trials of one shape are stacked; asked once a shape.
         max_members: trials of a cohort, at most.
-        num_workers: how many cohorts run at a time; none of them is to be idle for long.
+        num_workers: how many cohorts run at a time; none of them is to be idle.
+        on_shape: hears of each group of one shape, when it has been decided on.
     """
-    groups: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[_shape(trial)].append(trial)
-    cohorts = []
-    for group in groups.values():
+    decided: dict[tuple[Any, ...], tuple[Stacking | None, int]] = {}
+    groups = shapes_of(trials)
+    sizes: list[int] = []
+    for group in groups:
         # A training for so many seconds would take fewer steps beside others.
         can_join = min(len(group), max_members) > 1 and group[0].train.seconds is None
-        stacking = choose(group) if can_join else None
-        size = _size(len(group), max_members, num_workers) if stacking else 1
-        for start in range(0, len(group), size):
-            members = tuple(group[start : start + size])
+        key = (*_step_shape(group[0]), len(group))
+        if can_join and key not in decided:
+            decided[key] = choose(group)
+        stacking, most = decided[key] if can_join else (None, 1)
+        sizes.append(min(most, max_members) if stacking else 1)
+        on_shape(group)
+    counts = _counts([len(group) for group in groups], sizes, num_workers)
+    cohorts = []
+    for group, size, count in zip(groups, sizes, counts, strict=True):
+        stacking = decided[(*_step_shape(group[0]), len(group))][0] if size > 1 else None
+        each = ceil(len(group) / count)
+        for start in range(0, len(group), each):
+            members = tuple(group[start : start + each])
             cohorts.append(Cohort(members, stacking if len(members) > 1 else None))
     return cohorts
 
 
-def _size(num_trials: int, max_members: int, num_workers: int) -> int:
-    """Return how many members cohorts of a group have: equal ones, enough for all workers."""
-    num_cohorts = max(ceil(num_trials / max_members), min(num_workers, num_trials // 2), 1)
-    return ceil(num_trials / num_cohorts)
+def shapes_of(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """Return trials in groups that could train together."""
+    groups: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[_shape(trial)].append(trial)
+    return list(groups.values())
+
+
+def _counts(lengths: Sequence[int], sizes: Sequence[int], num_workers: int) -> list[int]:
+    """Return into how many cohorts each group goes: few large ones, enough for all workers."""
+    counts = [ceil(length / size) for length, size in zip(lengths, sizes, strict=True)]
+    while sum(counts) < num_workers:
+        members = [length / count for length, count in zip(lengths, counts, strict=True)]
+        largest = max(range(len(counts)), key=lambda index: members[index])
+        if members[largest] < 2 * 2:  # halves of fewer would not be stacked
+            break
+        counts[largest] += 1
+    return counts
 
 
 def _shape(trial: Trial) -> tuple[Any, ...]:
     """Return what trials of one cohort share."""
     train = trial.train.model_copy(update={"lr": 1.0, "weight_decay": None})
     return trial.variant, trial.dataset_settings, trial.task_settings, train, trial.problem
+
+
+def _step_shape(trial: Trial) -> tuple[Any, ...]:
+    """Return what makes steps of trials alike, however many they take and by what schedule."""
+    train = trial.train
+    return (
+        *(trial.variant, trial.problem, trial.task_settings, trial.dataset_settings.name),
+        *(train.batch_size, train.precision, train.optimizer, train.clip_norm, train.augment),
+    )
 
 
 def read_cohorts(planned: Iterable[dict[str, Any]], trials: Iterable[Trial]) -> list[Cohort]:

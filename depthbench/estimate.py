@@ -53,7 +53,8 @@ class Estimate:
 
     `peak_memory_bytes` is of the largest trial, or of the largest that train as one, besides the
     data; None where the machine does not tell. Each worker has its own. `data_bytes` is of all
-    data sets, prepared. `guesses` say which sizes were not known.
+    data sets, prepared. `guesses` say which sizes were not known. `has_cohorts`
+    says that trials may train together, which is not counted here.
     """
 
     device: str
@@ -66,6 +67,7 @@ class Estimate:
     peak_memory_of: str
     data_bytes: int
     guesses: tuple[str, ...]
+    has_cohorts: bool
 
     @property
     def total(self) -> StageCost:
@@ -155,6 +157,7 @@ def _estimate(  # noqa: PLR0913 - the same, all known
         peak_memory_of=_label(largest),
         data_bytes=_data_bytes(trials),
         guesses=_guesses(trials),
+        has_cohorts=suite.cohort == "auto" and groups is None,
     )
 
 

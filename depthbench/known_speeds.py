@@ -39,10 +39,12 @@ class KnownSpeeds:
     ) -> list[Speed]:
         """Return the speed of each layout in which the group can train."""
         known, key = self._read(), _key(group[0], layouts)
-        if key not in known:
-            known[key] = [asdict(speed) for speed in measure_speeds(group, context, layouts)]
-            self._write(known)
-        return [Speed(**values) for values in known[key]]
+        if key in known:
+            return [Speed(**values) for values in known[key]]
+        speeds = measure_speeds(group, context, layouts)
+        if speeds:  # a machine too busy to measure anything may be quiet next time
+            self._write(known | {key: [asdict(speed) for speed in speeds]})
+        return speeds
 
     def _read(self) -> dict[str, Any]:
         """Return what is known here: nothing, where the file is unreadable or of another place."""

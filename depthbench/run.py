@@ -14,7 +14,7 @@ import pandas as pd
 
 from depthbench import store
 from depthbench.calibration import load_floors
-from depthbench.cohorts import still_waiting
+from depthbench.cohorts import Cohort, still_waiting
 from depthbench.errors import ResultError
 from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
@@ -27,7 +27,13 @@ from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.testing_stage import read_test_sets, selected, unread_trials
 from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
-from depthbench.training_plan import choose_executions, cluster_of, plan_trainings, workers_of
+from depthbench.training_plan import (
+    choose_executions,
+    cluster_of,
+    plan_trainings,
+    split,
+    workers_of,
+)
 from depthbench.training_stage import TrainingStage, ended_work, label
 from depthbench.trial import (
     TrialContext,
@@ -197,8 +203,8 @@ def _do(work: RunWork, state: dict[str, Any], *, keep_weights: bool) -> str:
             break
     else:
         raise ResultError(
-            f"{work.folder.parts}: parts were corrupt {MAX_PASSES} times, just after they had been "
-            "written. Check the disk, or choose another with --out DIR"
+            f"{work.folder.parts}: after {MAX_PASSES} passes some trials have no readable part, "
+            "just after it was written. Check the disk, or choose another with --out DIR"
         )
     is_whole = ended >= {trial.trial_id for trial in work.every_trial}
     if is_whole and not keep_weights:
@@ -225,10 +231,15 @@ def _train_waiting(
         return
     names = {trial.trial_id for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
-    stage = TrainingStage(work.context, work.folder, work.progress, places)
+    split_plan = partial(split, work)
+    stage = TrainingStage(work.context, work.folder, work.progress, places, split_plan)
     limits = work.options.time_limit, work.options.memory_limit
     executor = workers_of(work, waiting).executor_within(*limits, cluster_of(work))
-    stage.train(executor, still_waiting(work.cohorts, names), names, former)
+    planned = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
+    # What a run from before there were cohorts has finished, and has to train again, is in no plan.
+    others = [Cohort((trial,)) for trial in waiting if trial.trial_id not in planned]
+    cohorts = [*still_waiting(work.cohorts, names), *others]
+    stage.train(executor, cohorts, names, former)
 
 
 def _time(work: RunWork, facts: Mapping[str, Any]) -> None:

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from functools import partial
 
 from depthbench import store
-from depthbench.cohorts import max_members, plan_cohorts, read_cohorts
+from depthbench.cohorts import Cohort, max_members, plan_cohorts, read_cohorts, shapes_of
 from depthbench.executors import Cluster
 from depthbench.known_speeds import KnownSpeeds
+from depthbench.progress import Ending, Work
 from depthbench.request import uses_ray
-from depthbench.run_work import RunWork
+from depthbench.run_work import RunWork, status_of
 from depthbench.spec import Trial
 from depthbench.training.threads import cpu_threads
+from depthbench.training_stage import label
 from depthbench.trial import best_stacking, execution_key, faster_execution
 from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
+
+# Planning fewer shapes takes no time that people would notice.
+MIN_TOLD_SHAPES = 8
 
 
 def choose_executions(work: RunWork) -> None:
@@ -33,20 +38,50 @@ def choose_executions(work: RunWork) -> None:
 
 
 def plan_trainings(work: RunWork) -> None:
-    """Read which trials train together; plan it, once, for those that no plan has yet."""
+    """Read which trials train together; plan it, once, for those to do that no plan has yet."""
     work.cohorts.extend(read_cohorts(work.state.get("cohorts", []), work.every_trial))
     known = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
-    new = [trial for trial in work.trials if trial.trial_id not in known]
-    if not new:
-        return
+    finished = store.finished_trials(work.folder)
+    new = [
+        trial
+        for trial in work.trials
+        if trial.trial_id not in known and work.is_waiting(status_of(finished, trial.trial_id))
+    ]
+    if new:
+        work.cohorts.extend(_planned(work, new))
+        keep_cohorts(work)
+
+
+def _planned(work: RunWork, new: Sequence[Trial]) -> list[Cohort]:
     most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
-    choose = partial(best_stacking, context=work.context, max_members=most)
     workers = workers_of(work, new)
+    choose = partial(
+        best_stacking, context=work.context, max_members=most, num_workers=workers.num_workers
+    )
+    shapes = {id(group[0]): Work(label(group)) for group in shapes_of(new)}
+    if most > 1 and len(shapes) >= MIN_TOLD_SHAPES:
+        work.progress.begin("plan", shapes.values())
+
+    def tell(group: Sequence[Trial]) -> None:
+        work.progress.advance(shapes[id(group[0])], (Ending("ok"),))
+
     with cpu_threads(workers.num_threads):  # what stacking gains depends on them
-        planned = plan_cohorts(new, choose, most, workers.num_workers)
-    work.cohorts.extend(planned)
+        cohorts = plan_cohorts(new, choose, most, workers.num_workers, tell)
+    work.progress.end()
+    return cohorts
+
+
+def keep_cohorts(work: RunWork) -> None:
+    """Write the plan of cohorts to run.json."""
     work.state["cohorts"] = [cohort.to_json() for cohort in work.cohorts]
     store.write_run_json(work.folder, work.state)
+
+
+def split(work: RunWork, cohort: Cohort) -> None:
+    """Let the halves of a cohort take its place in the plan, so that a resumed run repeats them."""
+    place = work.cohorts.index(cohort)
+    work.cohorts[place : place + 1] = cohort.halves()
+    keep_cohorts(work)
 
 
 def cluster_of(work: RunWork) -> Cluster | None:

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from depthbench import store
-from depthbench.cohorts import Cohort
+from depthbench.cohorts import Cohort, still_waiting
 from depthbench.executors import Executor, Lost
 from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
-from depthbench.trial import TrialContext, TrialResult, execution_key, lost_trial, run_cohort
+from depthbench.trial import (
+    TrialContext,
+    TrialResult,
+    execution_key,
+    lost_trial,
+    run_cohort,
+    savepoint_path,
+)
 from depthbench.workload import rough_seconds
 
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """What training needs of a run; `places` are those of all trials in the plan, by trial_id."""
+    """What training needs of a run.
+
+    `places` are those of all trials in the plan, by trial_id. `on_split` hears of a cohort whose
+    halves are trained in its place.
+    """
 
     context: TrialContext
     folder: store.RunFolder
     progress: Progress
     places: Mapping[str, int]
+    on_split: Callable[[Cohort], None]
     under_way: dict[tuple[str, int], Work] = field(default_factory=dict)
 
     def train(
         self,
         executor: Executor,
         cohorts: Sequence[Cohort],
-        waiting: Collection[str],
+        waiting: Set[str],
         former: Iterable[tuple[Work, Ending]] = (),
     ) -> None:
         """Train cohorts, and keep of each what is waiting, as soon as its cohort ends.
@@ -54,21 +66,22 @@ class TrainingStage:
                 work = self.under_way.pop(name, None) or training_work(cohort.trials, waiting)
                 if len(cohort.trials) > 1 and _has_failed(found):
                     self.progress.advance(work, ())
-                    halves += cohort.halves()
+                    self.on_split(cohort)
+                    halves += still_waiting(cohort.halves(), waiting)
                 else:
                     self.progress.advance(work, self._keep(cohort, found, waiting))
+                if len(cohort.trials) > 1:
+                    self._forget_savepoint(cohort)
             cohorts = halves
         self.progress.end()
 
     def _results(
-        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Collection[str]
+        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Set[str]
     ) -> Iterator[tuple[Cohort, list[TrialResult] | Lost]]:
         work = partial(run_cohort, context=self.context)
         yield from executor.run(work, cohorts, partial(self._tell, waiting))
 
-    def _tell(
-        self, waiting: Collection[str], cohort: Cohort, told: tuple[float, float | None]
-    ) -> None:
+    def _tell(self, waiting: Set[str], cohort: Cohort, told: tuple[float, float | None]) -> None:
         """Pass on how far a cohort is; called at each step, so its work is made once."""
         name = _name(cohort.trials)
         if name not in self.under_way:
@@ -76,7 +89,7 @@ class TrainingStage:
         self.progress.move(self.under_way[name], *told)
 
     def _keep(
-        self, cohort: Cohort, found: list[TrialResult] | Lost, waiting: Collection[str]
+        self, cohort: Cohort, found: list[TrialResult] | Lost, waiting: Set[str]
     ) -> list[Ending]:
         """Write the parts of what is waiting, and return how each ended."""
         endings = []
@@ -91,6 +104,10 @@ class TrainingStage:
             endings.append(ending(row))
         return endings
 
+    def _forget_savepoint(self, cohort: Cohort) -> None:
+        """Remove where a long training was saved: its results are on the disk, or it was split."""
+        savepoint_path(self.context.weights_folder, cohort).unlink(missing_ok=True)
+
 
 def _has_failed(found: list[TrialResult] | Lost) -> bool:
     return isinstance(found, Lost) or any(result.row["status"] in FAILURES for result in found)
@@ -101,7 +118,7 @@ def _name(group: Sequence[Trial]) -> tuple[str, int]:
     return group[0].trial_id, len(group)
 
 
-def training_work(group: Sequence[Trial], waiting: Collection[str]) -> Work:
+def training_work(group: Sequence[Trial], waiting: Set[str]) -> Work:
     """Return trials that train together as progress hears of them; only waiting ones count."""
     first = group[0]
     cost = rough_seconds(first)

@@ -23,7 +23,7 @@ from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
-from depthbench.stacking import choose_stacking, stackable
+from depthbench.stacking import as_loop, choose_stacking, members_in_memory, why_alone
 from depthbench.training import (
     OnProgress,
     PreparedData,
@@ -130,8 +130,7 @@ def _trained(
         model = _model(first, context)
         result = train(model, data, first.train, first.seed, task=task, on_progress=on_progress)
         return [model], data, [result]
-    networks = [build_model(stackable(trial)).to(context.device) for trial in cohort.trials]
-    savepoint = SavedCohort(context.weights_folder / f"cohort-{cohort.cohort_id}.pt")
+    networks = [build_model(as_loop(trial)).to(context.device) for trial in cohort.trials]
     training = CohortTraining(
         networks,
         data,
@@ -139,11 +138,9 @@ def _trained(
         [trial.seed for trial in cohort.trials],
         task=task,
         convolution=cohort.stacking,
-        savepoint=savepoint,
+        savepoint=SavedCohort(savepoint_path(context.weights_folder, cohort)),
     )
-    results = training.run(on_progress)
-    savepoint.remove()
-    return networks, data, results
+    return networks, data, training.run(on_progress)
 
 
 def lost_trial(trial: Trial, context: TrialContext, lost: Lost) -> TrialResult:
@@ -213,20 +210,30 @@ def faster_execution(trial: Trial, context: TrialContext) -> str:
 
 
 def best_stacking(
-    trials: Sequence[Trial], *, context: TrialContext, max_members: int
-) -> Stacking | None:
-    """Return how trials of one shape are stacked here, None where each had better train alone."""
-    device = torch.device(context.device)
+    trials: Sequence[Trial], *, context: TrialContext, max_members: int, num_workers: int = 1
+) -> tuple[Stacking | None, int]:
+    """Return how trials of one shape are stacked here, and how many of them at most.
+
+    Where each had better train alone the answer is None; what cannot be measured trains alone, too,
+    and says why when it is trained.
+    """
+    device, first = torch.device(context.device), trials[0]
 
     def work() -> Row:
-        first = trials[0]
         _, data = context.learned_data(data_key(first))
         horizon = horizon_of(first.train, len(data.train), data.example_tokens)
         num_steps = (horizon.num_steps or 0) * len(trials)
-        with threads_for(first):
-            return {"stacking": choose_stacking(trials, max_members, num_steps, device)}
+        if why_alone(first) is not None:
+            return {}
+        most = min(max_members, members_in_memory(first, device, num_workers))
+        alone = executed(first, context)
+        stacking = choose_stacking(
+            trials, most, num_steps, device, num_workers=num_workers, alone=alone
+        )
+        return {"stacking": stacking, "most": most}
 
-    return cast("Stacking | None", _caught(work).get("stacking"))
+    found = _caught(work)
+    return cast("Stacking | None", found.get("stacking")), found.get("most", 1)
 
 
 def execution_key(trial: Trial) -> str:
@@ -239,16 +246,26 @@ def weights_path(folder: Path, trial_id: str) -> Path:
     return folder / f"{trial_id}.pt"
 
 
+def savepoint_path(folder: Path, cohort: Cohort) -> Path:
+    """Return where a cohort that trains for long is saved."""
+    return folder / f"cohort-{cohort.cohort_id}.pt"
+
+
 def data_key(trial: Trial) -> DataKey:
     """Return what a trial learns from."""
     return trial.dataset_settings, trial.task_settings
 
 
-def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
+def executed(trial: Trial, context: TrialContext) -> Trial:
+    """Return a trial with the execution that was measured faster where the suite names none."""
     execution = context.executions.get(execution_key(trial))
-    if execution is not None:
-        trial = replace(trial, variant=replace(trial.variant, execution=execution))
-    return build_model(trial).to(context.device)
+    if execution is None:
+        return trial
+    return replace(trial, variant=replace(trial.variant, execution=execution))
+
+
+def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
+    return build_model(executed(trial, context)).to(context.device)
 
 
 def _opening_row(trial: Trial, context: TrialContext, cohort: Cohort) -> Row:
@@ -324,10 +341,6 @@ class SavedCohort:
     def save(self, state: dict[str, Any]) -> None:
         """Save a state in place of the last."""
         _save(state, self.path)
-
-    def remove(self) -> None:
-        """Remove the file: the training has ended."""
-        self.path.unlink(missing_ok=True)
 
 
 def _save_weights(model: torch.nn.Module, path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from depthbench.executors.cores import cores_for
+from depthbench.executors.cores import own_cores
 from depthbench.executors.handle import Worker
 from depthbench.executors.sharing import SharedValue
 from depthbench.spec import Trial
@@ -127,7 +127,7 @@ def _speed_of(layout: Layout, workers: Sequence[Worker]) -> Speed:
 
 def _take_steps(workers: Sequence[Worker], layout: Layout, seconds: float) -> list[float]:
     """Return the steps a second of each worker of a layout, in a spell of all of them."""
-    cores = cores_for(layout.num_workers, layout.num_threads)
+    cores = own_cores(layout.num_workers, layout.num_threads)
     for worker, cpus in zip(workers, cores, strict=True):
         worker.hand(0, _Spell(layout.num_threads, cpus, seconds))
     return _answers(workers)

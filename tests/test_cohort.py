@@ -1,18 +1,21 @@
 """A member of a cohort follows the training that it would have alone."""
 
-import math
+import io
 
 import pytest
 import torch
-from torch import nn
 
-from depthbench.grammar import TaskSettings
+from depthbench.data import load
+from depthbench.grammar import DatasetSettings, TaskSettings
+from depthbench.models import build_model
+from depthbench.models.stacked import CONVOLUTIONS
 from depthbench.training import cohort as cohort_module
 from depthbench.training import train
 from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
 from depthbench.training.members import member_batches
 from depthbench.training.tasks import task_of
+from tests.test_stacked import trials_of
 from tests.test_training import FakeClock, make_data, make_network, make_tensors, settings_of
 
 CLASSIFY = task_of(TaskSettings(name="classify"))
@@ -71,11 +74,58 @@ def test_each_member_follows_its_training_alone(settings):
             torch.testing.assert_close(own, expected, rtol=1e-2, atol=1e-4)
 
 
-def test_batch_norm_follows_too_with_its_buffers():
-    middle = (nn.BatchNorm1d(16),)
-    # A plain BatchNorm1d has no stacked form; that of the networks' own does.
-    with pytest.raises(ValueError, match="BatchNorm1d"):
-        cohort_of(middle=middle, steps=5)
+NETWORKS = {
+    "mlp": "family: deep, backbone: mlp, depth: 2, width: 6",
+    "batch norm": "family: deep, backbone: mlp, depth: 2, width: 6, norm: batch",
+    "fixed lift": "family: hourglass, backbone: mlp, depth: 2, width: 8, lift: fixed",
+    "conv": "family: deep, backbone: conv, depth: 1, width: 3, norm: layer",
+    "conv, batch norm": "family: deep, backbone: conv, depth: 1, width: 3, norm: batch",
+    "preact": "family: deep, backbone: preact, depth: 3, width: 16",
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load(DatasetSettings(name="digits", train_examples=96, validation_examples=50))
+    return CLASSIFY.prepare(data, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+@pytest.mark.parametrize("variant", NETWORKS.values(), ids=NETWORKS)
+def test_networks_of_every_kind_follow_their_trainings_alone(variant, convolution, digits):
+    if "mlp" in variant and convolution != CONVOLUTIONS[0]:
+        pytest.skip("has no convolution")
+    trials = trials_of(variant, dataset="digits", seeds=3)
+    every = [settings_of(lr=rate, steps=12, checkpoint="best") for rate in RATES]
+    networks = [build_model(trial) for trial in trials]
+    seeds = [trial.seed for trial in trials]
+    results = CohortTraining(
+        networks, digits, every, seeds, task=CLASSIFY, convolution=convolution
+    ).run()
+    for trial, own, network, result in zip(trials, every, networks, results, strict=True):
+        solo = build_model(trial)
+        assert_follows(result, train(solo, digits, own, trial.seed, task=CLASSIFY))
+        pairs = zip(network.state_dict().values(), solo.state_dict().values(), strict=True)
+        for tensor, expected in pairs:
+            torch.testing.assert_close(tensor, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_an_image_task_follows_too(digits):
+    task = task_of(TaskSettings(name="denoise", noise=0.3))
+    data = load(DatasetSettings(name="digits", train_examples=96, validation_examples=50))
+    prepared = task.prepare(data, torch.device("cpu"))
+    trials = trials_of(NETWORKS["mlp"] + ", output: identity", "digits", 2, task="denoise")
+    every = [settings_of(lr=rate, steps=30) for rate in RATES[:2]]
+    networks = [build_model(trial) for trial in trials]
+    results = CohortTraining(networks, prepared, every, [0, 1], task=task).run()
+    for trial, own, result in zip(trials, every, results, strict=True):
+        assert_follows(result, train(build_model(trial), prepared, own, trial.seed, task=task))
+
+
+def test_in_bf16_a_member_follows_within_its_coarser_rounding():
+    for index, result in enumerate(cohort_of(steps=60, precision="bf16").run()):
+        solo = alone(index, steps=60, precision="bf16")[1]
+        assert result.metrics["val_loss"] == pytest.approx(solo.metrics["val_loss"], rel=0.1)
 
 
 def test_noise_of_the_task_is_that_of_each_member_alone():
@@ -141,8 +191,6 @@ class Saved:
         return None if self.content is None else torch.load(self.content, weights_only=True)
 
     def save(self, state):
-        import io
-
         self.content = io.BytesIO()
         torch.save(state, self.content)
         self.content.seek(0)
@@ -175,8 +223,10 @@ def test_a_cohort_that_was_interrupted_goes_on_bitwise_as_though_it_had_not_been
 
 def test_seconds_of_members_sum_to_those_of_the_cohort():
     results = cohort_of(steps=5, clock=FakeClock(step=1.0)).run()
-    each = {result.train_seconds for result in results}
-    assert len(each) == 1 and math.isclose(each.pop() * 3, round(results[0].train_seconds * 3))
+    (alone,) = cohort_of(rates=RATES[:1], steps=5, clock=FakeClock(step=1.0)).run()
+    assert [result.train_seconds * 3 for result in results] == pytest.approx(
+        [alone.train_seconds] * 3
+    )
 
 
 def test_progress_is_heard_at_each_step():

@@ -20,8 +20,8 @@ seeds: {NUM_MEMBERS}
 
 @pytest.mark.slow
 def test_final_metrics_of_20_members_have_no_bias(tmp_path, monkeypatch):
-    def stacked_where_allowed(trials, *, context, max_members):
-        return "loop" if max_members > 1 else None
+    def stacked_where_allowed(trials, *, context, max_members, num_workers):
+        return ("loop", max_members) if max_members > 1 else (None, 1)
 
     monkeypatch.setattr("depthbench.training_plan.best_stacking", stacked_where_allowed)
     found = {}

@@ -1,9 +1,12 @@
 """Cohorts in a run: planned once, trained together, repeated bit for bit, split where they fail."""
 
+from functools import partial
+
 import pytest
 
-from depthbench import read_run, run_suite, store
+from depthbench import expand, read_run, run_suite, store
 from depthbench import training_stage as stage_module
+from depthbench.executors import Lost
 from depthbench.suite import parse_suite
 
 SUITE = """
@@ -18,10 +21,10 @@ seeds: 2
 MEASURED = ["status", "val_loss", "train_loss", "val_accuracy", "test_loss", "steps_taken"]
 
 
-def stacked(trials, *, context, max_members):
+def stacked(trials, *, context, max_members, num_workers):
     if max_members > 1 and trials[0].backbone == "mlp":
-        return "loop"
-    return None
+        return "loop", max_members
+    return None, 1
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +107,51 @@ def test_a_cohort_that_fails_is_split_until_the_failure_is_one_trials_own(tmp_pa
     bad = trials[trials["status"] != "ok"]
     assert bad[["seed", "lr", "status"]].to_numpy().tolist() == [[1, 0.01, "oom"]]
     assert sizes == [4, 2, 2, 1, 1]
+    # The plan has what was trained in the end, and a resumed run begins there.
+    planned = store.read_run_json(summary.folder)["cohorts"]
+    assert [len(entry["trials"]) for entry in planned] == [2, 1, 1]
+    monkeypatch.setattr(stage_module, "run_cohort", real)
+    again = run_suite(
+        suite_of(), out=tmp_path, run="r", only="backbone == 'mlp'", retry_failed=True
+    )
+    assert trials_of(again)["status"].tolist() == ["ok"] * 4
 
 
 def no_room(*args, **kwargs):
     raise MemoryError("no room")
+
+
+class Deadly:
+    """An executor whose worker dies with whatever holds one trial."""
+
+    def __init__(self, trial_id):
+        self.trial_id, self.sizes = trial_id, []
+
+    def executor_within(self, *limits):
+        return self
+
+    def run(self, work, cohorts, on_told):
+        for cohort in cohorts:
+            self.sizes.append(len(cohort.trials))
+            is_deadly = self.trial_id in [trial.trial_id for trial in cohort.trials]
+            yield (
+                cohort,
+                Lost("failed", "ended by SIGKILL")
+                if is_deadly
+                else work(cohort, partial(on_told, cohort)),
+            )
+
+
+def test_a_worker_that_dies_with_a_cohort_costs_one_row_and_the_rest_is_trained(
+    tmp_path, monkeypatch
+):
+    suite = suite_of()
+    trial = expand(suite)[1]
+    deadly = Deadly(trial.trial_id)
+    monkeypatch.setattr("depthbench.run.workers_of", lambda work, waiting: deadly)
+    trials = trials_of(run_suite(suite, out=tmp_path, run="r"))
+    lost = trials[trials["status"] == "failed"]
+    assert lost["trial_id"].tolist() == [trial.trial_id]
+    assert lost["error"].tolist() == ["ended by SIGKILL"]
+    assert sorted(deadly.sizes) == [1, 1, 1, 1, 1, 1, 2, 2, 4]
+    assert trials["status"].tolist().count("ok") == 7

@@ -24,7 +24,7 @@ def trials_of(**changes):
 
 
 def loop(trials):
-    return "loop"
+    return "loop", 1000
 
 
 def test_trials_that_differ_in_seed_rate_and_decay_alone_train_together():
@@ -55,7 +55,9 @@ def test_every_trial_is_in_one_cohort_of_at_most_so_many(most, num_workers):
         assert (cohort.stacking is None) == (len(cohort.trials) == 1)
 
 
-@pytest.mark.parametrize(("num_workers", "sizes"), [(1, [6, 6]), (2, [6, 6]), (4, [3] * 4)])
+@pytest.mark.parametrize(
+    ("num_workers", "sizes"), [(1, [6, 6]), (2, [6, 6]), (4, [3] * 4), (100, [2] * 6)]
+)
 def test_cohorts_are_alike_in_size_and_leave_no_worker_idle(num_workers, sizes):
     trials = trials_of(**{"depth: [1, 2]": "depth: 1"})
     cohorts = plan_cohorts(trials, loop, 8, num_workers)
@@ -63,7 +65,7 @@ def test_cohorts_are_alike_in_size_and_leave_no_worker_idle(num_workers, sizes):
 
 
 def test_trials_that_are_faster_alone_train_alone():
-    cohorts = plan_cohorts(trials_of(), lambda trials: None, 8, 2)
+    cohorts = plan_cohorts(trials_of(), lambda trials: (None, 1), 8, 2)
     assert [len(cohort.trials) for cohort in cohorts] == [1] * 24
     assert {cohort.cohort_id for cohort in cohorts} == {None}
 
@@ -99,3 +101,28 @@ def test_halves_have_all_members_and_names_of_their_own():
 def test_a_gpu_takes_more_members_than_a_cpu():
     assert max_members("cuda:1") > max_members("cpu") > 1
     assert max_members("meta") == max_members("cpu")
+
+
+@pytest.mark.parametrize("num_workers", [2, 4, 100])
+def test_where_shapes_are_many_their_cohorts_stay_large(num_workers):
+    trials = trials_of(**{"depth: [1, 2]": f"depth: {list(range(1, 101))}"})
+    sizes = {len(c.trials) for c in plan_cohorts(trials, loop, 8, num_workers)}
+    assert sizes == {6}
+
+
+def test_a_shape_that_has_no_room_for_more_has_smaller_cohorts():
+    cohorts = plan_cohorts(trials_of(), lambda trials: ("loop", 3), 8, 1)
+    assert {len(cohort.trials) for cohort in cohorts} == {3}
+
+
+def test_a_shape_of_steps_is_asked_about_once_whatever_its_schedule():
+    asked = []
+
+    def choose(trials):
+        asked.append(trials[0])
+        return "loop", 8
+
+    trials = trials_of(**{"epochs: 1": "epochs: [1, 2], schedule: [constant, cosine]"})
+    cohorts = plan_cohorts(trials, choose, 8, 1)
+    assert len(asked) == 2  # the two depths
+    assert {len({(t.train.epochs, t.train.schedule) for t in c.trials}) for c in cohorts} == {1}

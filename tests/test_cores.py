@@ -1,6 +1,9 @@
 """Workers get cores of their own, as the machine is built."""
 
-from depthbench.executors.cores import cores_for
+import pytest
+
+from depthbench.executors import cores
+from depthbench.executors.cores import cores_for, own_cores
 
 # Two packages of two cores; CPU i and i + 4 share a core, as Linux counts them.
 PLACES = {cpu: (cpu % 4 // 2, cpu % 2) for cpu in range(8)}
@@ -34,3 +37,16 @@ def test_where_there_are_too_few_nobody_is_bound():
 
 def test_one_cpu_is_enough_for_one():
     assert cores_for(1, 1, [6], PLACES) == [[6]]
+
+
+@pytest.mark.parametrize(
+    ("quota", "num_workers", "is_bound"), [(None, 4, True), (None, 2, False), (2.0, 4, False)]
+)
+def test_workers_are_bound_only_where_all_cpus_are_theirs(
+    monkeypatch, quota, num_workers, is_bound
+):
+    monkeypatch.setattr(cores, "usable_cpus", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(cores.machine, "cpu_quota", lambda: quota)
+    given = own_cores(num_workers, 1)
+    assert len(given) == num_workers
+    assert all(bool(cpus) == is_bound for cpus in given)

@@ -66,3 +66,11 @@ def test_a_folder_that_cannot_be_written_costs_another_measurement_only(tmp_path
     assert KnownSpeeds(nowhere, HERE)(group_of(), None, LAYOUTS)
     assert KnownSpeeds(nowhere, HERE)(group_of(), None, LAYOUTS)
     assert len(asked) == 2
+
+
+def test_a_measurement_that_failed_is_made_again(tmp_path, asked, monkeypatch):
+    real = known_speeds.measure_speeds
+    monkeypatch.setattr(known_speeds, "measure_speeds", lambda *arguments: [])
+    assert KnownSpeeds(tmp_path, HERE)(group_of(), None, LAYOUTS) == []
+    monkeypatch.setattr(known_speeds, "measure_speeds", real)
+    assert KnownSpeeds(tmp_path, HERE)(group_of(), None, LAYOUTS) != []

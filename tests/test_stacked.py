@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from depthbench.expand import expand
 from depthbench.models import build_model
@@ -11,10 +12,11 @@ from depthbench.suite import parse_suite
 NUM_MEMBERS, BATCH = 3, 4
 
 
-def trials_of(variant, dataset="mnist", seeds=NUM_MEMBERS):
+def trials_of(variant, dataset="mnist", seeds=NUM_MEMBERS, task="classify"):
     text = f"""
 suite: stacked
 dataset: {dataset}
+task: {task}
 variants: [{{{variant}}}]
 train: {{steps: 1}}
 seeds: {seeds}
@@ -92,7 +94,7 @@ def test_stacking_changes_none_of_the_networks():
 @pytest.mark.parametrize(
     ("variant", "reason"),
     [
-        ("family: deep, backbone: preact, depth: 3, width: 16, dropout: 0.3", "dropout draws"),
+        ("family: deep, backbone: preact, depth: 3, width: 16, dropout: 0.3", "Dropout"),
         ("family: deep, backbone: mlp, depth: 2, width: 6, residual_scale: learned", "Network"),
         (
             "family: parallel_shallow, backbone: mlp, depth: 2, width: 6, execution: fused",
@@ -106,3 +108,21 @@ def test_what_has_no_stacked_form_is_refused_with_its_reason(variant, reason):
     assert reason in why_not_stacked(networks[0])
     with pytest.raises(ValueError, match=reason):
         stack(networks)
+
+
+class Centred(nn.Module):
+    """A block that looks at the other examples of its batch, as one of a user's may."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, z):
+        return self.linear(z - z.mean(0))
+
+
+def test_a_module_that_could_mix_examples_is_refused():
+    assert "Centred" in why_not_stacked(nn.Sequential(Centred()))
+    assert "Dropout2d" in why_not_stacked(nn.Sequential(nn.Dropout2d(0.5)))
+    assert "Conv2d" in why_not_stacked(nn.Sequential(nn.Conv2d(4, 4, 1, groups=2)))
+    assert why_not_stacked(nn.Sequential(nn.Flatten(), nn.Linear(6, 6))) is None

@@ -23,6 +23,18 @@ def num_shared_cpus() -> int:
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
+def own_cores(num_workers: int, num_threads: int) -> list[list[int]]:
+    """Return for each worker the CPUs it is bound to: none, where others may use them too.
+
+    Workers that take all CPUs share them out. Fewer are left to the system, which knows what else
+    runs: two runs that bound themselves would meet on the same CPUs. So are those of a container
+    with a share of a machine's time, which others use as well.
+    """
+    cpus = usable_cpus()
+    is_shared = machine.cpu_quota() is not None or num_workers * num_threads < len(cpus)
+    return cores_for(num_workers, num_threads, [] if is_shared else cpus)
+
+
 def cores_for(
     num_workers: int,
     num_threads: int,

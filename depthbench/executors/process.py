@@ -12,7 +12,7 @@ from typing import Any
 from depthbench import machine
 from depthbench.errors import DepthbenchError
 from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
-from depthbench.executors.cores import cores_for, num_shared_cpus
+from depthbench.executors.cores import num_shared_cpus, own_cores
 from depthbench.executors.handle import Worker
 from depthbench.executors.sharing import SharedValue
 
@@ -81,7 +81,7 @@ class _Crew:
         self._waiting = deque(range(len(items)))
         self._num_left = len(items)
         self._num_threads = options.num_threads or max(1, num_shared_cpus() // options.num_workers)
-        self._cores = cores_for(options.num_workers, self._num_threads)
+        self._cores = own_cores(options.num_workers, self._num_threads)
         self._workers: dict[int, Worker] = {}
         self._num_failed_starts = 0
         self._last_words = ""
@@ -174,7 +174,7 @@ class _Crew:
         seconds, num_bytes = self._options.time_limit_seconds, self._options.memory_limit_bytes
         if seconds is not None and worker.seconds() > seconds:
             return "timeout", f"ended after the time limit of {seconds:g} s"
-        own_bytes = worker.own_bytes() or 0
+        own_bytes = 0 if num_bytes is None else worker.own_bytes() or 0
         if num_bytes is not None and own_bytes > num_bytes:
             used, limit = (count / 1e9 for count in (own_bytes, num_bytes))
             return (

@@ -3,8 +3,8 @@
 The members are folded into the batch: a stacked network maps (M B, *input) to (M B, *output), the
 examples of member 0 first. What treats each example by itself needs no change; each module with
 weights is exchanged for one that keeps those of all members, and applies to each member's examples
-its own. So the forward code of a network is its own, and a module that is not in `STACKED` makes a
-network that cannot be stacked rather than one that is wrong.
+its own. So the forward code of a network is its own, and a module that is neither in `STACKED` nor
+in `EXAMPLE_WISE` makes a network that cannot be stacked rather than one that is wrong.
 """
 
 from __future__ import annotations
@@ -18,12 +18,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from depthbench.models.conv import ConvBottleneckModule, ConvHead, ConvModule, ConvStem
+from depthbench.models.mlp import MLPHead, MLPModule, MLPStem
+from depthbench.models.network import Network
 from depthbench.models.norms import (
     EPS,
     FeatureBatchNorm,
     PixelLayerNorm,
     PixelRMSNorm,
     RMSNorm,
+)
+from depthbench.models.preact import (
+    BasicBody,
+    BottleneckBody,
+    PreactBlock,
+    PreactEntry,
+    PreactHead,
+    PreactStem,
 )
 
 # One convolution a member, or one of all members' channels in groups: which is faster depends on
@@ -218,14 +229,26 @@ STACKED: dict[type[nn.Module], Callable[[Sequence[nn.Module]], StackedModule]] =
 }
 
 
+# Modules without weights of their own that treat each example by itself: all others could mix
+# members, or draw random numbers that are not each member's own.
+EXAMPLE_WISE: frozenset[type[nn.Module]] = frozenset(
+    {
+        *(nn.Sequential, nn.ModuleList, nn.Identity, nn.Flatten, nn.ReLU, nn.Sigmoid),
+        *(Network, MLPStem, MLPModule, MLPHead),
+        *(ConvStem, ConvModule, ConvBottleneckModule, ConvHead),
+        *(PreactStem, PreactBlock, PreactEntry, PreactHead, BasicBody, BottleneckBody),
+    }
+)
+
+
 def why_not_stacked(network: nn.Module) -> str | None:
     """Return why networks like this one cannot be stacked, or None where they can."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Dropout) and module.p > 0:
-            return "dropout draws random numbers, which would not be each member's own"
-        is_known = type(module) in STACKED or _is_plain_convolution(module)
-        if _tensors(module) and not is_known:
-            return f"{name or 'the network'} ({type(module).__name__}) has no stacked form"
+        kind = type(module)
+        has_stacked_form = kind in STACKED or _is_plain_convolution(module)
+        if has_stacked_form or (kind in EXAMPLE_WISE and not _tensors(module)):
+            continue
+        return f"{name or 'the network'} ({kind.__name__}) has no stacked form"
     weights = [id(weight) for _, weight in network.named_parameters(remove_duplicate=False)]
     return "a weight is in two places" if len(set(weights)) < len(weights) else None
 

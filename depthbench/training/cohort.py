@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -39,6 +38,8 @@ from depthbench.training.tensors import PreparedData
 
 # A crash costs a long cohort no more than this.
 SECONDS_BETWEEN_SAVES = 300.0
+# What is saved in another form is not read.
+SAVED_FORMAT = 1
 
 
 class Savepoint(Protocol):
@@ -109,7 +110,7 @@ class CohortTraining:
     def run(self, on_progress: OnProgress = unheard) -> list[TrainingResult]:
         """Train until the end, and return how it went for each member.
 
-        `train_seconds` of a member is its share of the cohort's: they sum to the time it took.
+        `train_seconds` of a member is its share of the cohort's, up to its end.
 
         Args:
             on_progress: hears, at each step, the share that is done and the first member's last
@@ -141,10 +142,11 @@ class CohortTraining:
 
         see = streams.each if self.settings.augment != "none" or self.task.is_random else together
         batches = member_batches(
-            self.data.train, self.settings.batch_size, self.seeds, self.horizon.num_examples
+            *(self.data.train, self.settings.batch_size, self.seeds, self.horizon.num_examples),
+            start=self.step,
         )
         saved = self.clock()
-        for inputs, targets in islice(batches, self.step, None):
+        for inputs, targets in batches:
             if self.horizon.progress(self.step, 0.0) >= 1.0:
                 break
             rates = [member.rate.at(self.step, self.examples, 0.0) for member in self.members]
@@ -231,6 +233,7 @@ class CohortTraining:
         assert self.savepoint is not None
         self.savepoint.save(
             {
+                "format": SAVED_FORMAT,
                 "place": (self.step, self.examples, self.num_due, seconds),
                 "tensors": [self.stack.member_state(i) for i in range(len(self.members))],
                 "optimizer": self.stack.optimizer.state_dict(),
@@ -245,7 +248,7 @@ class CohortTraining:
 
     def _load(self, streams: Streams) -> None:
         state = self.savepoint.load() if self.savepoint else None
-        if state is None:
+        if state is None or state.get("format") != SAVED_FORMAT:
             return
         self.step, self.examples, self.num_due, self.seconds_before = state["place"]
         for index, tensors in enumerate(state["tensors"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -181,15 +182,21 @@ def together(seen: Seen, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tenso
 
 
 def member_batches(
-    tensors: Tensors, batch_size: int, seeds: Sequence[int], num_examples: int | None = None
+    tensors: Tensors,
+    batch_size: int,
+    seeds: Sequence[int],
+    num_examples: int | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each member's next batch: the same as `batches` gives the member's seed alone.
+
+    `start` is how many batches are left out at the beginning.
 
     Shapes:
         yields: (M, B, *input) and (M, B, ...).
     """
     every = [orders(tensors, batch_size, seed, num_examples) for seed in seeds]
-    for indices in zip(*every, strict=True):
+    for indices in islice(zip(*every, strict=True), start, None):
         flat, sizes = torch.cat(indices), (len(seeds), len(indices[0]))
         yield (
             tensors.inputs.index_select(0, flat).unflatten(0, sizes),
