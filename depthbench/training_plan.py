@@ -58,12 +58,14 @@ def _planned(work: RunWork, new: Sequence[Trial]) -> list[Cohort]:
     choose = partial(
         best_stacking, context=work.context, max_members=most, num_workers=workers.num_workers
     )
-    shapes = {id(group[0]): Work(label(group)) for group in shapes_of(new)}
-    if most > 1 and len(shapes) >= MIN_TOLD_SHAPES:
+    shapes = {group[0].trial_id: Work(label(group)) for group in shapes_of(new)}
+    is_told = most > 1 and len(shapes) >= MIN_TOLD_SHAPES
+    if is_told:
         work.progress.begin("plan", shapes.values())
 
     def tell(group: Sequence[Trial]) -> None:
-        work.progress.advance(shapes[id(group[0])], (Ending("ok"),))
+        if is_told:
+            work.progress.advance(shapes[group[0].trial_id], (Ending("ok"),))
 
     with cpu_threads(workers.num_threads):  # what stacking gains depends on them
         cohorts = plan_cohorts(new, choose, most, workers.num_workers, tell)

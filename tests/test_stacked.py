@@ -98,9 +98,9 @@ def test_stacking_changes_none_of_the_networks():
         ("family: deep, backbone: mlp, depth: 2, width: 6, residual_scale: learned", "Network"),
         (
             "family: parallel_shallow, backbone: mlp, depth: 2, width: 6, execution: fused",
-            "FusedMLPStage",
+            "FusedNetwork",
         ),
-        ("family: deep, backbone: transformer, depth: 1, width: 64", "Embedding"),
+        ("family: deep, backbone: transformer, depth: 1, width: 64", "PatchStem"),
     ],
 )
 def test_what_has_no_stacked_form_is_refused_with_its_reason(variant, reason):

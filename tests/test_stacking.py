@@ -73,7 +73,7 @@ def test_a_fused_variant_is_compared_with_what_it_is_alone(monkeypatch):
 def test_what_cannot_be_stacked_says_why():
     assert why_alone(trials_of(VARIANTS["mlp"])[0]) is None
     transformer = "family: deep, backbone: transformer, depth: 1, width: 64"
-    assert "Embedding" in why_alone(trials_of(transformer)[0])
+    assert "PatchStem" in why_alone(trials_of(transformer)[0])
     trial = trials_of(VARIANTS["mlp"])[0]
     imported = replace(trial, variant=replace(trial.variant, backbone="a.module:factory"))
     assert "user's own" in why_alone(imported)

@@ -5,10 +5,9 @@ So intervals and tests stand on one number a process, and on their logs, since n
 of the time.
 
 That number is a low quantile, the quiet time: what a call takes when the machine leaves it alone.
-Noise on a shared machine only adds, in bursts that may last for half of a run, and with the share
-of disturbed samples the median wanders between the quiet time and the disturbed one. Between runs
-of the same code on two shared cores medians differed by up to 16% (95% of cells), the 10th
-percentiles by up to 5% (docs/log.md).
+Noise on a shared machine only adds, in bursts, and with the share of disturbed samples the median
+wanders between the quiet time and the disturbed one. Over runs of the same code on two shared cores
+medians spread by 14% (standard deviation), 10th percentiles by 7% (docs/log.md).
 """
 
 from __future__ import annotations
