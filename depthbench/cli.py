@@ -127,7 +127,7 @@ def run(
     changed, and records the new ones; any other change needs another NAME.
     Ctrl-C and SIGTERM keep what was finished.
 
-    On a CPU, more than half a minute of training goes to several worker
+    On a CPU, more than 15 seconds of training go to several worker
     processes; how many is measured once, at the beginning.
     """
     from depthbench.expand import load_to_expand

@@ -33,7 +33,7 @@ from depthbench.trial import TrialContext
 from depthbench.worker_speed import Layout, Speed, measure_speeds
 from depthbench.workload import rough_seconds
 
-LITTLE_SECONDS = 30.0
+LITTLE_SECONDS = 15.0
 # What a worker with PyTorch and a network takes at most, data sets aside; on the safe side.
 _WORKER_BYTES = 1 << 30
 # Of speeds as near as this to the best, the one with the fewest workers is taken.
