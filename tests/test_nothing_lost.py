@@ -119,7 +119,13 @@ INTERRUPTS = {
 }
 
 
-@pytest.mark.parametrize("when", INTERRUPTS)
+QUICK = ("in training", "twice")
+
+
+@pytest.mark.parametrize(
+    "when",
+    [when if when in QUICK else pytest.param(when, marks=pytest.mark.slow) for when in INTERRUPTS],
+)
 def test_an_interrupted_run_exits_130_says_how_to_go_on_and_does(strikable, quiet, tmp_path, when):
     code, said = strikable.run(tmp_path, strikes=INTERRUPTS[when])
     assert code == 130, said

@@ -28,7 +28,12 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("when", FULL)
+def some_slow(cases, *quick):
+    """Return cases of which only some are in the default tests."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize("when", some_slow(FULL, "at a part", "in the merge"))
 def test_a_full_disk_is_named_and_costs_the_trial_in_flight(strikable, quiet, tmp_path, when):
     *before, blow, num_kept = FULL[when]
     code, said = strikable.run(tmp_path, strikes=[*before, blow])
