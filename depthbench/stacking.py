@@ -18,6 +18,7 @@ from depthbench.models.stacked import CONVOLUTIONS, why_not_stacked
 from depthbench.spec import Trial
 from depthbench.training.arithmetic import exact_arithmetic
 from depthbench.training.members import Members
+from depthbench.training.memory_format import in_training_format
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
 from depthbench.training.tasks import task_of
@@ -138,7 +139,7 @@ def _steps(
     batch = task.synthetic_batch(trial.problem, examples, torch.Generator().manual_seed(0))
     inputs, targets = (part.to(device).unflatten(0, (num_members, -1)) for part in batch)
     networks = [build_model(trial).to(device) for _ in range(num_members)]
-    network = build_model(alone).to(device)
+    network = in_training_format(build_model(alone).to(device), device)
     take_step = build_step(
         network, build_optimizer(network, settings), settings, settings.precision, task
     )

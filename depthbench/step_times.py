@@ -21,6 +21,7 @@ from depthbench.timing.memory import resident_growth_bytes
 from depthbench.timing.work import storage_bytes
 from depthbench.training import PreparedData, evaluate, train
 from depthbench.training.evaluation import EVALUATION_BATCH_SIZE
+from depthbench.training.memory_format import in_training_format
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.tensors import Tensors
 from depthbench.trial import threads_for
@@ -148,7 +149,8 @@ def example_bytes(trial: Trial) -> tuple[int, int, int]:
 def _measured(trial: Trial, task: Task, data: PreparedData) -> StepTimes:
     clock = _StepClock(data.train.inputs.device)
     began = clock.read()
-    model = build_model(trial).to(data.train.inputs.device)
+    device = data.train.inputs.device
+    model = in_training_format(build_model(trial).to(device), device)
     build = clock.since(began)
     step = _step(model, trial, task, data, clock)
     batch, example, size = _evaluation(model, trial, task, data, step, clock)

@@ -36,6 +36,7 @@ from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
 from depthbench.training.durations import horizon_of
+from depthbench.training.memory_format import in_training_format
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
 from depthbench.training.tasks import Task, task_of
@@ -265,7 +266,8 @@ def executed(trial: Trial, context: TrialContext) -> Trial:
 
 
 def _model(trial: Trial, context: TrialContext) -> torch.nn.Module:
-    return build_model(executed(trial, context)).to(context.device)
+    device = torch.device(context.device)
+    return in_training_format(build_model(executed(trial, context)).to(device), device)
 
 
 def _opening_row(trial: Trial, context: TrialContext, cohort: Cohort) -> Row:
