@@ -182,7 +182,7 @@ TRIAL_COLUMNS: tuple[Column, ...] = (
         "train_seconds",
         "float64",
         "seconds",
-        "wall time of training, validation left out; of a cohort each trial has an equal share",
+        "wall time of training, validation left out; of a cohort an equal share, up to its end",
     ),
     Column(
         "trial_seconds",

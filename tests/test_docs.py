@@ -149,3 +149,16 @@ def test_the_commands_of_the_readme_exist():
     named = set(re.findall(r"\bdepthbench ([a-z]+)", code))
     assert len(named) >= 5
     assert named - {"is"} <= commands  # "depthbench is a ..." begins a line of prose
+
+
+def test_the_page_on_sweeps_has_the_numbers_of_the_code():
+    from depthbench.training.cohort import SECONDS_BETWEEN_SAVES
+    from depthbench.workers import LITTLE_SECONDS
+
+    docs = Path(__file__).parents[1] / "docs"
+    page, help_text = (
+        (docs / name).read_text(encoding="utf-8") for name in ("sweeps.md", "cli.md")
+    )
+    assert f"every {SECONDS_BETWEEN_SAVES / 60:.0f} minutes" in page
+    for text in (page, help_text):
+        assert f"more than {LITTLE_SECONDS:.0f} seconds of training" in " ".join(text.split())

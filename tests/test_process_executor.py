@@ -175,7 +175,7 @@ def is_alive(process_id):
 def wait_until(condition, seconds=20.0):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        os.sched_yield()
     return condition()
 
 

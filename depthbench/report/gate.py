@@ -121,6 +121,12 @@ def compare_within(
         references: the cell_id of what each cell is compared with, by cell_id.
         alpha: a change needs a q value below.
         margin: a change must be larger, as a fraction.
+
+    Returns:
+        One a reference, those that can be compared first.
+
+    Raises:
+        KeyError: A cell_id that is not in the table.
     """
     cells = cell_times(timings)
     pairs = [(cells[reference], cells[cell_id]) for cell_id, reference in references.items()]
@@ -131,7 +137,7 @@ def compare_within(
         for pair, spread in zip(usable, found, strict=True)
     ]
     others = [
-        replace(_not_compared(after.cell_id, before, after), verdict="unresolved")
+        _not_compared(after.cell_id, before, after)
         for before, after in pairs
         if not (before.is_usable and after.is_usable)
     ]
@@ -150,13 +156,32 @@ def _changed(
     pair: tuple[CellTimes, CellTimes], differences: Mapping[int, float], spread: Spread
 ) -> CellChange:
     """Return a change within a run, by its paired differences, with its p value."""
-    from scipy.special import stdtr, stdtrit
-
-    before, after = pair
     change = sum(differences.values()) / len(differences)
     error = sqrt(spread.variance / len(differences))
-    p_value = float(2 * stdtr(spread.degrees, -abs(change) / error)) if error else float(not change)
-    half = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * error
+    numbers = len(differences), len(differences)
+    return _cell_change(*pair, change, *_probability(change, error, spread.degrees), numbers)
+
+
+def _probability(change: float, error: float, degrees: float) -> tuple[float, float]:
+    """Return the p value of a change in logs, and half its interval."""
+    from scipy.special import stdtr, stdtrit
+
+    if not error:
+        return float(not change), 0.0
+    p_value = float(2 * stdtr(degrees, -abs(change) / error))
+    return p_value, float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
+
+
+def _cell_change(  # noqa: PLR0913 - the parts of a change
+    before: CellTimes,
+    after: CellTimes,
+    change: float,
+    p_value: float,
+    half: float,
+    numbers: tuple[int, int],
+    floor: float | None = None,
+) -> CellChange:
+    """Return a change in logs, with half its interval, as people are told of it; not judged yet."""
     return CellChange(
         cell_id=after.cell_id,
         facts=after.facts,
@@ -168,8 +193,10 @@ def _changed(
         low_fraction=expm1(change - half),
         high_fraction=expm1(change + half),
         p_value=p_value,
-        num_baseline=len(differences),
-        num_candidate=len(differences),
+        floor_fraction=floor,
+        num_baseline=numbers[0],
+        num_candidate=numbers[1],
+        notes=tuple(_notes(before, after)),
     )
 
 
@@ -209,37 +236,17 @@ def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | 
     The spread of processes says what another set of processes would give now, the calibrated
     floor what another run would give on another day. A change must be unlikely under both.
     """
-    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+    from scipy.special import ndtr, ndtri
 
-    first, second = _mean(before), _mean(after)
-    change = second - first
+    change = _mean(after) - _mean(before)
     numbers = len(before.log_times), len(after.log_times)
     error = sqrt(spread.variance * sum(1 / num for num in numbers))
-    if error:
-        p_value = float(2 * stdtr(spread.degrees, -abs(change) / error))
-        half = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * error
-    else:
-        p_value, half = float(not change), 0.0
+    p_value, half = _probability(change, error, spread.degrees)
     if floor:
         z = float(ndtri((1 + CONFIDENCE) / 2))
         p_value = max(p_value, float(2 * ndtr(-abs(change) * z / log1p(floor))))
         half = max(half, log1p(floor))
-    return CellChange(
-        cell_id=before.cell_id,
-        facts=before.facts,
-        verdict="unresolved",
-        reason="",
-        baseline_seconds=exp(first),
-        candidate_seconds=exp(second),
-        change_fraction=expm1(change),
-        low_fraction=expm1(change - half),
-        high_fraction=expm1(change + half),
-        p_value=p_value,
-        floor_fraction=floor,
-        num_baseline=numbers[0],
-        num_candidate=numbers[1],
-        notes=tuple(_notes(before, after)),
-    )
+    return _cell_change(before, after, change, p_value, half, numbers, floor)
 
 
 def _mean(cell: CellTimes) -> float:

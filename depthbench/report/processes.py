@@ -6,8 +6,7 @@ of the time.
 
 That number is a low quantile, the quiet time: what a call takes when the machine leaves it alone.
 Noise on a shared machine only adds, in bursts, and with the share of disturbed samples the median
-wanders between the quiet time and the disturbed one. Over runs of the same code on two shared cores
-medians spread by 14% (standard deviation), 10th percentiles by 7% (docs/log.md).
+wanders between the quiet time and the disturbed one; docs/log.md has how far.
 """
 
 from __future__ import annotations
