@@ -6,7 +6,12 @@ of the time.
 
 That number is a low quantile, the quiet time: what a call takes when the machine leaves it alone.
 Noise on a shared machine only adds, in bursts, and with the share of disturbed samples the median
-wanders between the quiet time and the disturbed one; docs/log.md has how far.
+wanders between the quiet time and the disturbed one, and so do all quantiles but the lowest;
+docs/log.md has how far.
+
+Source:
+    Chen and Revels 2016, "Robust benchmarking in noisy environments" (the minimum). Here a quantile
+    just above it, so that of many samples not a single one decides.
 """
 
 from __future__ import annotations
@@ -38,9 +43,8 @@ CELL_KEYS = (
 )
 # What tells people which cell is meant, in the order in which it is said.
 CELL_FACTS = ("family", "backbone", "depth", "width", *CELL_KEYS)
-# Of the samples of a process: low enough to be quiet while most are disturbed, and not the lowest,
-# which one lucky reading of a clock would be.
-QUIET_QUANTILE = 0.1
+# Of the samples of a process: low enough to be quiet while nearly all are disturbed.
+QUIET_QUANTILE = 0.02
 # Without the processes of its samples a cell is split, in order, into so many blocks.
 NUM_BLOCKS = 3
 _COLUMNS = (

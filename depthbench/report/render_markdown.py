@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthbench.report.columns import key_columns, legend, sections
-from depthbench.report.depth_tax_table import depth_tax_markdown
 from depthbench.report.render_terminal import claim_text, group_title, problem_text
 from depthbench.report.tables import Heading, markdown, markdown_table
-from depthbench.report.values import Group, RunReport, Summary
+from depthbench.report.values import Group, Panel, RunReport, Summary
 from depthbench.report.verdicts import Judgement
 
 
@@ -31,7 +30,7 @@ def _run_markdown(report: RunReport) -> str:
     if report.claims:
         blocks += ["## Claims", judgements_markdown(report.claims)]
     blocks += [_group_markdown(group) for group in report.groups]
-    blocks.append(depth_tax_markdown(report.depth_tax))
+    blocks += [_panel_markdown(panel) for panel in report.panels]
     if report.problems:
         lines = [problem_text(problem) for problem in report.problems]
         blocks += ["## What did not end well", _items(lines)]
@@ -44,6 +43,12 @@ def _group_markdown(group: Group) -> str:
     table = markdown_table([column.heading for column in columns], cells)
     title = f"## {markdown(group_title(group))}"
     blocks = [title, table, _items(group.notes), _items(legend(group))]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _panel_markdown(panel: Panel) -> str:
+    table = markdown_table(panel.headings, panel.texts)
+    blocks = [f"## {markdown(panel.title)}", markdown(panel.finding), table, _items(panel.notes)]
     return "\n\n".join(block for block in blocks if block)
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from depthbench.report.answer import budget_text
 from depthbench.report.columns import legend, pack
-from depthbench.report.depth_tax_table import depth_tax_parts
-from depthbench.report.tables import plain_line, rich_table
-from depthbench.report.values import Group, Problem, RunReport, Summary
+from depthbench.report.tables import plain_line, rich_table, split_columns
+from depthbench.report.values import Group, Panel, Problem, RunReport, Summary
 from depthbench.report.verdicts import WHY, Judgement
 
 if TYPE_CHECKING:
@@ -54,7 +53,8 @@ def _run_parts(report: RunReport, width: int) -> Iterator[RenderableType]:
         yield from judgement_parts(report.claims)
     for group in report.groups:
         yield from _group_parts(group, width, is_alone=len(report.groups) == 1)
-    yield from depth_tax_parts(report.depth_tax, width)
+    for panel in report.panels:
+        yield from _panel_parts(panel, width)
     yield from _problem_parts(report.problems)
     lines = dict.fromkeys(line for group in report.groups for line in legend(group))
     if lines:
@@ -141,6 +141,23 @@ def claim_text(judgement: Judgement) -> str:
 
 def _bound(expectation: str) -> str:
     return expectation.partition(" ")[2]
+
+
+def _panel_parts(panel: Panel, width: int) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    yield Text()
+    yield Text(plain_line(panel.title), style="bold")
+    if panel.finding:
+        yield Text(plain_line(panel.finding))
+    tables = split_columns(panel.headings, panel.texts, width, panel.num_names)
+    for index, columns in enumerate(tables):
+        if index:
+            yield Text()
+        part = [[row[column] for column in columns] for row in panel.texts]
+        yield rich_table([panel.headings[column] for column in columns], part, width=width)
+    for note in panel.notes:
+        yield Text(plain_line(note), style="dim")
 
 
 def _problem_parts(problems: Sequence[Problem]) -> Iterator[RenderableType]:

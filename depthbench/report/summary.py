@@ -11,6 +11,8 @@ from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
+from depthbench.report.panels import panels_of
+from depthbench.report.panels.evidence import Evidence
 from depthbench.report.ranking import rank
 from depthbench.report.rows import Row, distinguishing, records, settings_text
 from depthbench.report.statistics import MIN_SEEDS
@@ -83,7 +85,9 @@ def _report(run: Run) -> RunReport:
     num_finished = sum(num for status, num in statuses.items() if status)
     num_trials = max(int(facts.get("num_trials") or 0), len(run.trials))
     status = str(facts.get("status") or "unknown")
-    gatherings = gather(entries_of(run.trials))
+    gatherings = tuple(gather(entries_of(run.trials)))
+    groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
+    tax = depth_tax(run)
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
         run=str(facts.get("run") or run.folder.name),
@@ -95,11 +99,12 @@ def _report(run: Run) -> RunReport:
         device=_device(run),
         num_trials=num_trials,
         num_finished=num_finished,
-        groups=tuple(rank(group, timings_of) for group in gatherings),
+        groups=groups,
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
         problems=tuple(_problems(run)),
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
-        depth_tax=depth_tax(run),
+        depth_tax=tax,
+        panels=panels_of(Evidence(run, gatherings, groups, tax)),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from depthbench.report.rows import Row
 from depthbench.report.statistics import Estimate
+from depthbench.report.tables import Heading
 from depthbench.report.verdicts import Judgement
 
 
@@ -191,6 +192,28 @@ class DepthTax:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """One analysis of a run: said in a sentence, shown as a table, drawn as a chart.
+
+    `rows` are exact values by the key of their heading, for machines and charts; they may hold
+    keys that no heading shows, and numbers of them are never rounded. `texts` are the same rows as
+    people read them, a cell a heading. `finding` is the result in a sentence, empty where the table
+    speaks for itself; `num_names` of the headings say what a row is about. `group` is the place in
+    `RunReport.groups` of what the panel is about; None: of the whole run.
+    """
+
+    kind: str
+    title: str
+    finding: str
+    headings: tuple[Heading, ...]
+    rows: tuple[Row, ...]
+    texts: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    num_names: int = 1
+    group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """All that one run's results say."""
 
@@ -209,6 +232,7 @@ class RunReport:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     depth_tax: DepthTax
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True, slots=True)
