@@ -13,10 +13,12 @@ from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
+from depthbench.report.problems import problems_of
+from depthbench.report.processes import process_times
 from depthbench.report.ranking import rank
 from depthbench.report.rows import Row, distinguishing, records, settings_text
 from depthbench.report.statistics import MIN_SEEDS
-from depthbench.report.values import Problem, RunReport, Summary, Timing
+from depthbench.report.values import RunReport, Summary, Timing
 from depthbench.units import counted
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ _WORK_COLUMNS = (*SHAPE_COLUMNS, "noise")
 # The training settings that change the work of a step.
 _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
-_MAX_REASON = 300
 
 
 def summarise(runs: Sequence[Run]) -> Summary:
@@ -87,7 +88,7 @@ def _report(run: Run) -> RunReport:
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
     groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
-    tax = depth_tax(run)
+    tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
         run=str(facts.get("run") or run.folder.name),
@@ -101,10 +102,10 @@ def _report(run: Run) -> RunReport:
         num_finished=num_finished,
         groups=groups,
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
-        problems=tuple(_problems(run)),
+        problems=problems,
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=tax,
-        panels=panels_of(Evidence(run, gatherings, groups, tax)),
+        panels=panels_of(Evidence(run, gatherings, groups, tax, problems)),
     )
 
 
@@ -157,29 +158,6 @@ def _seed_notes(gatherings: Sequence[Gathering]) -> list[str]:
     ]
 
 
-def _problems(run: Run) -> list[Problem]:
-    """Return what did not end well, alike ones counted together, with an example's reason."""
-    found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in records(run.trials, ["family", "depth", "width", "status", "error"]):
-        if row["status"] not in ("ok", None):
-            found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
-    columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
-    for row in records(run.timings, columns):
-        if row["status"] not in ("ok", None):
-            what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
-            found[what, row["status"], _reason(row)] += 1
-    return [Problem(what, status, num, reason) for (what, status, reason), num in found.items()]
-
-
-def _network(row: Row) -> str:
-    return f"{row['family']} (L {row['depth']}, d {row['width']})"
-
-
-def _reason(row: Row) -> str:
-    text = " ".join(str(row["error"] or "").split())
-    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."
-
-
 def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     """Return a function from an entry to its timed cells, in the table's order of settings."""
     cells = records(run.timings, column_names("timings"))
@@ -213,8 +191,12 @@ def _timing(cell: Row, shown: Sequence[str]) -> Timing:
     label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
     copied = ("phase", "batch_size", "precision", "mode", "num_threads", "cache", "status")
     measured = ("error", "median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples")
+    times, _ = process_times(cell["samples_seconds"], cell["samples_process"])
     return Timing(
         label=label,
         **{name: cell[name] for name in (*copied, *measured)},
         flags=tuple(cell["flags"] or ()),
+        process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
+        peak_memory_bytes=cell["peak_memory_bytes"],
+        saved_activation_bytes=cell["saved_activation_bytes"],
     )
