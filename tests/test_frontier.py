@@ -35,8 +35,7 @@ def test_what_is_beaten_in_both_is_on_no_frontier():
     assert row_of(panel, "wide")[f"{KEY}_probability"] == 1.0
     assert row_of(panel, "deep")[f"{KEY}_probability"] == 1.0
     assert panel.finding == (
-        "On the frontier: wide (L 4, d 32) and deep (L 4, d 32). Beaten in both loss and cost, "
-        "everywhere: hourglass (L 4, d 32)."
+        "On the frontier: wide and deep. Beaten in both loss and cost, everywhere: hourglass."
     )
 
 

@@ -22,11 +22,13 @@ from depthbench.report.values import Group, Timing, VariantRow
 class Contender:
     """One variant of a contest.
 
-    `label` is what contenders are told apart by when only that matters: the family, where there
-    are several. `values` are the metric's, one a seed.
+    `short` is its name where its family may do without depth and width. `label` is what
+    contenders are told apart by when only that matters: the family, where there are several.
+    `values` are the metric's, one a seed.
     """
 
     name: str
+    short: str
     label: str
     entry: Entry
     row: VariantRow
@@ -36,7 +38,7 @@ class Contender:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what the rows of a panel say of which variant they are about."""
-        found = {"variant": self.name, "family": self.row.family}
+        found = {"variant": self.name, "short": self.short, "family": self.row.family}
         return found | {"depth": self.row.depth, "width": self.row.width}
 
 
@@ -54,7 +56,6 @@ class Contest:
     metric: str | None
     groups: tuple[int, ...]
     rows: tuple[VariantRow, ...]
-    names: tuple[str, ...]
     contenders: tuple[Contender, ...]
     ranked: dict[int, tuple[int, ...]]
     draws: Any  # (contender, draw) of the mean metric
@@ -91,16 +92,14 @@ def _contest(
     rows = {row.variant_id: row for i in indices for row in groups[i].rows}
     first = gatherings[indices[0]]
     metric = ranking_metric(list(entries.values()))
-    extras = [extra for _, extra in names_of(list(entries.values()))]
-    names = {key: _name(rows[key], extra) for key, extra in zip(entries, extras, strict=True)}
-    contenders = _contenders(metric, entries, rows, names)
+    named = dict(zip(entries, names_of(list(entries.values())), strict=True))
+    contenders = _contenders(metric, entries, rows, named)
     keys = [contender.row.variant_id for contender in contenders]
     return Contest(
         where="" if is_alone else ", ".join(p for p in (first.dataset, first.training) if p),
         metric=metric,
         groups=tuple(indices),
         rows=tuple(rows[key] for key in entries),
-        names=tuple(names.values()),
         contenders=contenders,
         ranked={index: _ranked(groups[index], keys) for index in indices},
         draws=mean_draws([contender.values for contender in contenders]),
@@ -120,20 +119,22 @@ def _contenders(
     metric: str | None,
     entries: dict[str, Entry],
     rows: dict[str, VariantRow],
-    names: dict[str, str],
+    named: dict[str, tuple[str, str]],
 ) -> tuple[Contender, ...]:
     if metric is None:
         return ()
     known = [
         key for key, entry in entries.items() if entry.values(metric) and not rows[key].num_diverged
     ]
-    labels = _labels([rows[key] for key in known], [names[key] for key in known])
+    names = [_name(rows[key], named[key][1]) for key in known]
+    labels = _labels([rows[key] for key in known], names)
     found = []
-    for key, label in zip(known, labels, strict=True):
+    for key, name, label in zip(known, names, labels, strict=True):
         by_seed = entries[key].values(metric)
         values = tuple(by_seed[seed] for seed in sorted(by_seed))
         estimate = rows[key].metrics[metric]
-        found.append(Contender(names[key], label, entries[key], rows[key], values, estimate))
+        short, row = named[key][0], rows[key]
+        found.append(Contender(name, short, label, entries[key], row, values, estimate))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from depthbench.report.contests import Contest
-from depthbench.report.costs import Cost, costs_of, write_cost
+from depthbench.report.costs import costs_of, write_cost
 from depthbench.report.values import Group
 
 MAX_LEVELS = 5
@@ -60,11 +60,7 @@ def _affordable(contest: Contest, groups: Sequence[Group]) -> Iterator[Level]:
         values = {place: cost.value(place) or 0.0 for place in cost.known}
         for level in _spaced(list(values.values())):
             places = tuple(place for place, value in values.items() if value <= level)
-            yield Level(_basis(cost), False, level, cost.unit, places)
-
-
-def _basis(cost: Cost) -> str:
-    return f"time of {cost.title}" if cost.unit == "seconds" else cost.title
+            yield Level(cost.title, False, level, cost.unit, places)
 
 
 def _spaced(values: Sequence[float]) -> list[float]:

@@ -119,7 +119,7 @@ def _series_of(gathering: Gathering, group: Group, points: _Points, most: int) -
     """Yield the curves of a group's variants, the best first."""
     entries = {entry.settings["variant_id"]: entry for entry in gathering.entries}
     for row in group.rows[:MAX_VARIANTS]:
-        facts: Row = {"variant": row.full_name, "family": row.family}
+        facts: Row = {"variant": row.full_name, "short": row.name, "family": row.family}
         facts |= {"depth": row.depth, "width": row.width}
         trials = [t["trial_id"] for t in entries[row.variant_id].trials if t["status"] == "ok"]
         for split, name in _SPLITS.items():
@@ -192,7 +192,7 @@ def _rows(series: _Series) -> Iterator[Row]:
 
 def _texts(row: Row) -> tuple[str, ...]:
     value = format_estimate(row["value"], row["low"], row["high"])
-    return row["variant"], row["split"], f"{row['step']:,}", value
+    return row["short"], row["split"], f"{row['step']:,}", value
 
 
 def _finding(series: Sequence[_Series]) -> str:
@@ -200,7 +200,7 @@ def _finding(series: Sequence[_Series]) -> str:
     found: dict[str, list[str]] = defaultdict(list)
     for one in series:
         if one.split == _SPLITS["val"]:
-            found[_end_of(one)].append(one.facts["variant"])
+            found[_end_of(one)].append(one.facts["short"])
     parts = [
         f"The validation loss {words}: {join(found[end], limit=4)}."
         for end, words in (

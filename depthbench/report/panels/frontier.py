@@ -128,12 +128,12 @@ def _texts(row: Row, costs: Sequence[Cost]) -> tuple[str, ...]:
         share = row[f"{cost.key}{_PROBABILITY}"]
         text = write_cost(row[cost.key], cost.unit)
         cells.append(text if share is None else f"{text}, {share:.0%}")
-    return (row["variant"], format_estimate(row["value"], row["low"], row["high"]), *cells)
+    return (row["short"], format_estimate(row["value"], row["low"], row["high"]), *cells)
 
 
 def _finding(rows: Sequence[Row], costs: Sequence[Cost]) -> str:
     """Return which variants are surely on all frontiers, and which are surely on none."""
-    shares = {row["variant"]: [row[f"{cost.key}{_PROBABILITY}"] for cost in costs] for row in rows}
+    shares = {row["short"]: [row[f"{cost.key}{_PROBABILITY}"] for cost in costs] for row in rows}
     known = {
         name: [share for share in found if share is not None]
         for name, found in shares.items()

@@ -29,7 +29,7 @@ _HEADINGS = (
     Heading("lower_ratio", "one lower", is_number=True),
     Heading("higher_ratio", "one higher", is_number=True),
     Heading("flat", f"within {FLAT:.0%}"),
-    Heading("edge", "end of the grid"),
+    Heading("edge", "grid end"),
 )
 
 
@@ -113,6 +113,7 @@ def _row(row: VariantRow, rates: Sequence[_Rate], best: _Rate) -> Row:
     edge = "the smallest" if lower is None else "the largest" if higher is None else ""
     return {
         "variant": row.full_name,
+        "short": row.name,
         "family": row.family,
         "kind": f"{row.family}, {row.extra}" if row.extra else row.family,
         "depth": row.depth,
@@ -175,14 +176,14 @@ def _panel(rows: Sequence[Row], where: str, place: int) -> Panel:
 def _texts(row: Row) -> list[str]:
     is_single = row["flat_low"] == row["flat_high"]
     return [
-        row["variant"],
+        row["short"],
         f"{row['lr']:g}",
         str(len(row["lrs"])),
         significant(row["value"]),
         _neighbour(row["lower_ratio"], row["lower_trouble"]),
         _neighbour(row["higher_ratio"], row["higher_trouble"]),
         "itself alone" if is_single else f"{row['flat_low']:g} to {row['flat_high']:g}",
-        row["edge"] or "-",
+        row["edge"].removeprefix("the ") or "-",
     ]
 
 
@@ -195,7 +196,7 @@ def _neighbour(ratio: float | None, trouble: str) -> str:
 def _finding(rows: Sequence[Row]) -> str:
     parts = []
     for edge, other in (("the largest", "larger"), ("the smallest", "smaller")):
-        names = [row["variant"] for row in rows if row["edge"] == edge]
+        names = [row["short"] for row in rows if row["edge"] == edge]
         if names:
             verb = "is" if len(names) == 1 else "are"
             parts.append(

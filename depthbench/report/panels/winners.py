@@ -20,7 +20,7 @@ from depthbench.report.rows import Row
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.tables import Heading
 from depthbench.report.values import Panel
-from depthbench.units import format_estimate
+from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
 # A winner is clear where its kind wins in so many of the draws.
@@ -33,8 +33,6 @@ _HEADINGS = (
     Heading("value", "", is_number=True),
     Heading("probability", "wins in", is_number=True),
     Heading("label_probability", "its kind in", is_number=True),
-    Heading("runner_up", "next"),
-    Heading("num_candidates", "of", is_number=True),
 )
 
 
@@ -151,12 +149,10 @@ def _texts(row: Row) -> list[str]:
     return [
         row["basis"],
         row["level_text"] if row["is_equal"] else f"up to {row['level_text']}",
-        row["variant"],
-        format_estimate(row["value"], row["low"], row["high"]),
+        row["short"],
+        significant(row["value"]),
         "alone" if is_alone else _share(row["probability"]),
-        _share(row["label_probability"]),
-        row["runner_up"] or "-",
-        str(row["num_candidates"]),
+        _share(row["label_probability"]) if row["label_probability"] != row["probability"] else "-",
     ]
 
 
@@ -188,11 +184,15 @@ def _finding(rows: Sequence[Row]) -> str:
 def _runs(rows: Sequence[Row]) -> str:
     """Return who wins along one budget: at equal total_params deep up to 20,000, wide above."""
     runs = [(kind, list(found)) for kind, found in groupby(rows, lambda row: row["label"])]
-    start = f"at {rows[0]['basis']}" if rows[0]["is_equal"] else f"by {rows[0]['basis']}"
+    start = f"{'at' if rows[0]['is_equal'] else 'by'} {_named_basis(rows[0])}"
     if len(runs) == 1:
         return f"{start} {runs[0][0]}"
     parts = [f"{kind} up to {found[-1]['level_text']}" for kind, found in runs[:-1]]
     return f"{start} {', '.join(parts)}, {runs[-1][0]} above"
+
+
+def _named_basis(row: Row) -> str:
+    return f"time of {row['basis']}" if row["unit"] == "seconds" else str(row["basis"])
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
@@ -201,7 +201,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
             f"Wins in: the share of {NUM_DRAWS:,} bootstrap draws over seeds in which its mean is "
             f"the lowest; ~ below {CLEAR:.0%}."
         )
-    if any(row["label_probability"] is not None for row in rows):
+    if any(row["label_probability"] != row["probability"] for row in rows):
         yield "Its kind in: the same of all variants of its family, or of its depth."
     if any(not row["is_equal"] for row in rows):
         yield "Up to: among those that cost no more; a time is the quiet time, over processes."
