@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, log
-from statistics import fmean
+from math import log
+from statistics import geometric_mean
 from typing import Any
 
 from depthbench.report.contests import Contest, timings_of
@@ -63,7 +63,7 @@ class Cost:
         found = self.observations[place]
         if len(found) < 2:
             return found[0] if found else None
-        return exp(fmean(log(value) for value in found))
+        return geometric_mean(found)
 
     def draws(self, places: Sequence[int]) -> Any:
         """Return bootstrap draws over processes, (place, draw); exact costs are constant."""

@@ -66,7 +66,7 @@ def draw(panel: Panel) -> Any:
     charts = []
     for metric, title in zip(_METRICS, ("training loss", "validation loss"), strict=True):
         base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-            x=alt.X("bin:N", title="determination ratio Q", sort=order),
+            x=alt.X("bin:N", title="ratio Q", sort=order, axis=alt.Axis(labelAngle=0)),
             color=alt.Color("family:N", title=None),
         )
         rules = base.mark_rule().encode(
@@ -75,7 +75,7 @@ def draw(panel: Panel) -> Any:
         told = ["family:N", "bin:N", f"{metric}:Q", "num_variants:Q", "num_trials:Q"]
         line = base.mark_line(point=True).encode(y=alt.Y(f"{metric}:Q", title=title), tooltip=told)
         charts.append(rules.transform_filter(f"isValid(datum.{metric}_low)") + line)
-    return alt.hconcat(*charts)
+    return alt.hconcat(*(chart.properties(width=alt.Step(70)) for chart in charts))
 
 
 def ratio_of(entry: Entry) -> float | None:

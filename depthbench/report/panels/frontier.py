@@ -49,26 +49,25 @@ def draw(panel: Panel) -> Any:
 def _against(rows: Any, key: str, title: str, color: Any) -> Any:
     import altair as alt
 
-    # Loss may be drawn where its log cannot be: it is 0 for some.
+    share = f"{key}{_PROBABILITY}"
+    unit = " (seconds)" if "_seconds" in key else " (bytes)" if key.endswith("_bytes") else ""
+    # Loss is not on a log scale, since it may be 0.
     quality = alt.Y("value:Q", title="loss", scale=alt.Scale(zero=False))
-    base = (
-        alt.Chart(rows)
-        .transform_filter(f"isValid(datum.{key})")
-        .encode(
-            x=alt.X(f"{key}:Q", title=title, scale=alt.Scale(type="log")),
-            color=color,
-            tooltip=["variant:N", f"{key}:Q", "value:Q", f"{key}{_PROBABILITY}:Q"],
-        )
+    cost = alt.X(
+        f"{key}:Q",
+        title=f"{title}{unit}",
+        scale=alt.Scale(type="log", nice=False, padding=15),
+        axis=alt.Axis(format="~s", tickCount=5),
     )
-    share = alt.Opacity(
-        f"{key}{_PROBABILITY}:Q",
-        title="on the frontier",
-        scale=alt.Scale(domain=[0, 1], range=[0.15, 1]),
-        legend=None,
+    told = ["variant:N", f"{key}:Q", "value:Q", f"{share}:Q"]
+    known = alt.Chart(rows).transform_filter(f"isValid(datum.{key})").encode(x=cost, tooltip=told)
+    rules = known.mark_rule(opacity=0.4).encode(alt.Y("low:Q", title="loss"), y2="high:Q")
+    faint = alt.Scale(domain=[0, 1], range=[0.15, 1])
+    points = known.mark_point(filled=True, size=70).encode(
+        y=quality, opacity=alt.Opacity(f"{share}:Q", legend=None, scale=faint)
     )
-    points = base.mark_point(filled=True, size=70).encode(y=quality, opacity=share)
-    rules = base.mark_rule(opacity=0.4).encode(y=alt.Y("low:Q", title="loss"), y2="high:Q")
-    return rules.transform_filter("isValid(datum.low)") + points
+    bars = rules.transform_filter("isValid(datum.low)")
+    return bars.encode(color=color) + points.encode(color=color)
 
 
 def _panel(contest: Contest, metric: str, costs: Sequence[Cost]) -> Panel:

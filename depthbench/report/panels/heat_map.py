@@ -74,7 +74,8 @@ def draw(panel: Panel) -> Any:
     # White with a dark edge can be read on every colour of the scale.
     edges = base.mark_text(stroke="black", strokeWidth=2.5, strokeOpacity=0.6).encode(text=number)
     numbers = base.mark_text(fill="white").encode(text=number)
-    return (cells + edges + numbers).facet(column=alt.Column("name:N", title=None))
+    layers = (cells + edges + numbers).properties(width=alt.Step(52), height=alt.Step(30))
+    return layers.facet(column=alt.Column("name:N", title=None))
 
 
 def _grids(group: Group) -> list[_Grid]:

@@ -68,10 +68,11 @@ def draw(panel: Panel) -> Any:
         color=color_of(panel),
         tooltip=["variant:N", "lr:Q", "value:Q", "flat_low:Q", "flat_high:Q", "edge:N"],
     )
-    rate = alt.Y("lr:Q", title="best learning rate", scale=alt.Scale(type="log"))
+    scale = alt.Scale(type="log", nice=False, padding=10)
+    rate = alt.Y("lr:Q", title="best learning rate", scale=scale)
     size = alt.Size("width:Q", title="width d", scale=alt.Scale(type="log", range=[30, 300]))
     spans = base.mark_rule(opacity=0.5).encode(
-        y=alt.Y("flat_low:Q", title="best learning rate", scale=alt.Scale(type="log")),
+        y=alt.Y("flat_low:Q", title="best learning rate", scale=scale),
         y2="flat_high:Q",
     )
     return spans + base.mark_point(filled=True).encode(y=rate, size=size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any
 
 from depthbench.report.answer import metric_name
@@ -66,6 +67,8 @@ def draw(panel: Panel) -> Any:
     """Return the points of each fit against their sizes, with its line; of times, against fits."""
     import altair as alt
 
+    scale = alt.Scale(type="log", nice=False, padding=10)
+    axis = alt.Axis(format="~s", tickCount=5)
     charts = []
     for is_time, size, title in ((False, "sizes", "weights"), (True, "fitted", "fitted seconds")):
         rows = [row for row in panel.rows if row["is_time"] == is_time]
@@ -75,14 +78,15 @@ def draw(panel: Panel) -> Any:
             alt.Chart(alt.Data(values=rows))
             .transform_flatten(["sizes", "values", "fitted"])
             .encode(
-                x=alt.X(f"{size}:Q", title=title, scale=alt.Scale(type="log")),
+                x=alt.X(f"{size}:Q", title=title, scale=scale, axis=axis),
                 color=alt.Color("family:N", title=None),
                 detail=["of:N", "kind:N"],
                 tooltip=["of:N", "kind:N", "values:Q", "fitted:Q"],
             )
         )
-        scale, unit = alt.Scale(type="log"), "seconds" if is_time else "loss"
-        points = base.mark_point(filled=True).encode(y=alt.Y("values:Q", title=unit, scale=scale))
+        unit = "seconds" if is_time else "loss"
+        measured = alt.Y("values:Q", title=unit, scale=scale, axis=axis if is_time else alt.Axis())
+        points = base.mark_point(filled=True).encode(y=measured)
         line = base.mark_line(opacity=0.6).encode(y=alt.Y("fitted:Q", title=unit, scale=scale))
         charts.append(line + points)
     return alt.hconcat(*charts).resolve_scale(color="shared")
@@ -143,7 +147,7 @@ def _row(points: _Points, law: PowerLaw) -> Row:
         "largest_residual_fraction": law.largest_residual_fraction,
         "coefficient": law.coefficient if law.is_told else None,
         "sizes": [size[0] for size in points.sizes],
-        "values": [_geometric_mean(found) for found in points.observations],
+        "values": [geometric_mean(found) for found in points.observations],
         "fitted": list(law.fitted),
     }
     exponents = dict(zip(points.names, law.exponents, strict=True)) if law.is_told else {}
@@ -153,12 +157,6 @@ def _row(points: _Points, law: PowerLaw) -> Row:
         row[f"{size}_exponent_low"] = found.low if found else None
         row[f"{size}_exponent_high"] = found.high if found else None
     return row
-
-
-def _geometric_mean(values: Sequence[float]) -> float:
-    from scipy.stats import gmean
-
-    return float(gmean(values))
 
 
 def _panel(rows: Sequence[Row], contest: Contest) -> Panel:

@@ -23,8 +23,8 @@ from depthbench.report.values import Panel
 from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
-# A winner is clear where its kind wins in so many of the draws.
-CLEAR = 0.95
+# A winner is clear where its kind wins in so many of the draws: as a 95% interval of two ends has it.
+CLEAR = 0.975
 _MAX_PHRASES = 4
 _HEADINGS = (
     Heading("basis", "budget"),
@@ -67,7 +67,8 @@ def draw(panel: Panel) -> Any:
     )
     kind = "family" if len({row["family"] for row in panel.rows}) > 1 else "label"
     cells = base.mark_rect().encode(color=alt.Color(f"{kind}:N", title=None), opacity=sure)
-    return cells + base.mark_text().encode(text="level_text:N")
+    labels = base.mark_text().encode(text="level_text:N")
+    return (cells + labels).properties(width=alt.Step(80), height=alt.Step(28))
 
 
 def _panel(contest: Contest, bases: Sequence[Sequence[Level]]) -> Panel:
@@ -199,7 +200,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
     if any(row["probability"] is not None for row in rows):
         yield (
             f"Wins in: the share of {NUM_DRAWS:,} bootstrap draws over seeds in which its mean is "
-            f"the lowest; ~ below {CLEAR:.0%}."
+            f"the lowest; ~ below {CLEAR:.1%}."
         )
     if any(row["label_probability"] != row["probability"] for row in rows):
         yield "Its kind in: the same of all variants of its family, or of its depth."
