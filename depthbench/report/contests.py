@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depthbench.report.draws import mean_draws
+from depthbench.report.draws import NUM_DRAWS, mean_draws
 from depthbench.report.groups import Entry, Gathering, names_of
 from depthbench.report.ranking import ranking_metric
 from depthbench.report.statistics import MIN_SEEDS, Estimate
 from depthbench.report.values import Group, Timing, VariantRow
+
+_MANY = 500  # contenders, of which there are fewer draws
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Contest:
         """Return its group where there is but one."""
         return self.groups[0] if len(self.groups) == 1 else None
 
+    @property
+    def num_draws(self) -> int:
+        """Return how often each mean was drawn."""
+        return int(self.draws.shape[1])
+
     def has_seeds(self, places: Sequence[int]) -> bool:
         """Say whether each of these contenders has enough seeds for a probability."""
         return all(len(self.contenders[place].values) >= MIN_SEEDS for place in places)
@@ -102,8 +109,12 @@ def _contest(
         rows=tuple(rows[key] for key in entries),
         contenders=contenders,
         ranked={index: _ranked(groups[index], keys) for index in indices},
-        draws=mean_draws([contender.values for contender in contenders]),
+        draws=mean_draws([found.values for found in contenders], num_draws=_num_draws(contenders)),
     )
+
+
+def _num_draws(contenders: Sequence[Contender]) -> int:
+    return NUM_DRAWS if len(contenders) <= _MANY else NUM_DRAWS // 4
 
 
 def _name(row: VariantRow, extra: str) -> str:
@@ -146,6 +157,22 @@ def _labels(rows: Sequence[VariantRow], names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def timings_of(row: VariantRow) -> dict[str, Timing]:
-    """Return a variant's timed cells that have times, by their names."""
-    return {t.label: t for t in row.timings if t.status == "ok" and t.process_seconds}
+def seconds_of(row: VariantRow, labels: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Return a variant's times by the names of its cells: of each process, or the median alone."""
+    wanted = set(labels)
+    return {
+        timing.label: found
+        for timing in row.timings
+        if timing.label in wanted and (found := _seconds(timing))
+    }
+
+
+def _seconds(timing: Timing) -> tuple[float, ...]:
+    if timing.status != "ok" or not timing.median_seconds:
+        return ()
+    return timing.process_seconds or (timing.median_seconds,)
+
+
+def labels_of(rows: Sequence[VariantRow]) -> list[str]:
+    """Return the names of the kinds of timed cells, in the order in which variants have them."""
+    return list(dict.fromkeys(timing.label for row in rows for timing in row.timings))

@@ -9,8 +9,8 @@ from math import log
 from statistics import geometric_mean
 from typing import Any
 
-from depthbench.report.contests import Contest, timings_of
-from depthbench.report.draws import NUM_DRAWS, mean_draws
+from depthbench.report.contests import Contest, labels_of, seconds_of
+from depthbench.report.draws import mean_draws
 from depthbench.report.values import VariantRow
 from depthbench.units import format_count, format_flops, format_seconds
 
@@ -65,14 +65,15 @@ class Cost:
             return found[0] if found else None
         return geometric_mean(found)
 
-    def draws(self, places: Sequence[int]) -> Any:
-        """Return bootstrap draws over processes, (place, draw); exact costs are constant."""
+    def draws(self, places: Sequence[int], num_draws: int) -> Any:
+        """Return bootstrap draws over processes, (place, draw); of exact costs one: (place, 1)."""
         import numpy as np
 
-        if self.unit != "seconds":
-            return np.tile([self.observations[place][0] for place in places], (NUM_DRAWS, 1)).T
-        logs = [[log(value) for value in self.observations[place]] for place in places]
-        return np.exp(mean_draws(logs, _STREAM))
+        found = [self.observations[place] for place in places]
+        if all(len(values) == 1 for values in found):
+            return np.array(found)
+        logs = [[log(value) for value in values] for values in found]
+        return np.exp(mean_draws(logs, _STREAM, num_draws))
 
 
 def costs_of(contest: Contest) -> list[Cost]:
@@ -90,21 +91,18 @@ def costs_of(contest: Contest) -> list[Cost]:
 def _all_costs(rows: Sequence[VariantRow]) -> Iterator[Cost]:
     yield Cost("weights", "weights", "weights", _sizes(rows, "total_params"))
     yield Cost("flops", "FLOPs", "FLOPs", _sizes(rows, "forward_flops"))
-    timings = [timings_of(row) for row in rows]
+    labels = labels_of(rows)[:MAX_TIMED]
+    seconds = [seconds_of(row, labels) for row in rows]
     taken: set[str] = set()
-    for label in _labels(rows)[:MAX_TIMED]:
-        times = tuple(found[label].process_seconds if label in found else () for found in timings)
+    for label in labels:
+        times = tuple(found.get(label, ()) for found in seconds)
         yield Cost(_key(label, taken), label, "seconds", times)
     yield from _memory(rows)
 
 
-def _labels(rows: Sequence[VariantRow]) -> list[str]:
-    return list(dict.fromkeys(timing.label for row in rows for timing in row.timings))
-
-
-def left_out(contest: Contest) -> list[str]:
+def left_out(rows: Sequence[VariantRow]) -> list[str]:
     """Return a line on the kinds of cells that are no cost, where there are too many of them."""
-    num = len(_labels([contender.row for contender in contest.contenders]))
+    num = len(labels_of(rows))
     return [f"The first {MAX_TIMED} of {num} kinds of timed cells."] if num > MAX_TIMED else []
 
 

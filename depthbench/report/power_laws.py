@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 from statistics import fmean
 from typing import Any
 
-from depthbench.report.depth_tax import MAX_RESIDUAL, NUM_RESAMPLES
-from depthbench.report.statistics import Estimate, combined_means
+from depthbench.report.depth_tax import MAX_RESIDUAL
+from depthbench.report.statistics import MIN_SEEDS, Estimate, sum_of_means
 
 MIN_POINTS = 4
 # A size must vary by so much for an exponent to mean anything.
@@ -42,8 +42,8 @@ def fit_power_law(
 ) -> PowerLaw | None:
     """Fit logs of values to logs of sizes by least squares.
 
-    Exponents are weighted sums of the points' mean logs, so that their intervals are bootstraps
-    over the observations of each point.
+    Exponents are weighted sums of the points' mean logs, and have such a sum's Student interval
+    over the observations of each point, where all have enough.
 
     Args:
         sizes: of each point; all positive.
@@ -67,12 +67,17 @@ def fit_power_law(
     fitted = np.exp(design @ solution)
     return PowerLaw(
         coefficient=exp(solution[0]),
-        exponents=tuple(
-            combined_means(samples, list(row), num_resamples=NUM_RESAMPLES) for row in weights[1:]
-        ),
+        exponents=tuple(_exponent(samples, row.tolist()) for row in weights[1:]),
         fitted=tuple(float(value) for value in fitted),
         largest_residual_fraction=float(np.max(np.abs(fitted / np.exp(means) - 1))),
     )
+
+
+def _exponent(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> Estimate:
+    found = sum_of_means(samples, weights)
+    if min(len(sample) for sample in samples) < MIN_SEEDS:
+        return replace(found, low=None, high=None)
+    return found
 
 
 def _is_spread(logs: Any) -> bool:

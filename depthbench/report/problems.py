@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.rows import Row, records
+from depthbench.report.rows import Row
 from depthbench.report.values import Problem
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ _MAX_REASON = 300
 def problems_of(run: Run) -> list[Problem]:
     """Return what did not end well, alike ones counted together, with an example's reason."""
     found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in records(run.trials, ["family", "depth", "width", "status", "error"]):
+    for row in run.rows("trials", ["family", "depth", "width", "status", "error"]):
         if row["status"] not in ("ok", None):
             found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
     columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
-    for row in records(run.timings, columns):
+    for row in run.rows("timings", columns):
         if row["status"] not in ("ok", None):
             what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
             found[what, row["status"], _reason(row)] += 1

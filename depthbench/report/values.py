@@ -23,7 +23,8 @@ class Budget:
 class Timing:
     """One timed cell of a variant; times are None where its status is not ok.
 
-    `process_seconds` are the quiet times of its processes, as `processes.process_times` has them.
+    `process_seconds` are the quiet times of its processes, as `processes.process_times` has them;
+    these and memory are left out of a run with more than 100,000 cells.
     """
 
     label: str

@@ -8,7 +8,7 @@ from typing import Any
 from depthbench.report.answer import metric_name
 from depthbench.report.contests import Contest
 from depthbench.report.costs import Cost, costs_of, left_out, write_cost
-from depthbench.report.draws import NUM_DRAWS, frontier_shares
+from depthbench.report.draws import frontier_shares
 from depthbench.report.panels.evidence import Evidence, color_of, titled
 from depthbench.report.rows import Row, join
 from depthbench.report.statistics import MIN_SEEDS
@@ -85,7 +85,7 @@ def _panel(contest: Contest, metric: str, costs: Sequence[Cost]) -> Panel:
         headings=tuple(headings),
         rows=tuple(rows),
         texts=tuple(_texts(row, costs) for row in rows),
-        notes=(*_notes(rows, costs), *left_out(contest)),
+        notes=(*_notes(rows, costs, contest.num_draws), *left_out(contest.rows)),
         group=contest.group,
     )
 
@@ -99,7 +99,7 @@ def _shares(contest: Contest, cost: Cost) -> dict[int, float]:
     places = list(cost.known)
     if not contest.has_seeds(places):
         return {}
-    found = frontier_shares(cost.draws(places), contest.draws[places])
+    found = frontier_shares(cost.draws(places, contest.num_draws), contest.draws[places])
     return dict(zip(places, found, strict=True))
 
 
@@ -149,11 +149,11 @@ def _finding(rows: Sequence[Row], costs: Sequence[Cost]) -> str:
     return " ".join(parts)
 
 
-def _notes(rows: Sequence[Row], costs: Sequence[Cost]) -> Iterator[str]:
+def _notes(rows: Sequence[Row], costs: Sequence[Cost], num_draws: int) -> Iterator[str]:
     if any(row[f"{cost.key}{_PROBABILITY}"] is not None for row in rows for cost in costs):
         timed = ", and over processes of times" if any(c.unit == "seconds" for c in costs) else ""
         yield (
-            f"Percentages: of {NUM_DRAWS:,} bootstrap draws over seeds{timed}, those in which no "
+            f"Percentages: of {num_draws:,} bootstrap draws over seeds{timed}, those in which no "
             "other variant is both as cheap and as good."
         )
     else:

@@ -14,7 +14,8 @@ from statistics import geometric_mean
 from typing import Any
 
 from depthbench.report.answer import metric_name
-from depthbench.report.contests import Contest, timings_of
+from depthbench.report.contests import Contest, labels_of, seconds_of
+from depthbench.report.costs import MAX_TIMED, left_out
 from depthbench.report.depth_tax import MAX_RESIDUAL
 from depthbench.report.panels.evidence import Evidence, filled, titled
 from depthbench.report.power_laws import MIN_POINTS, MIN_SPAN, PowerLaw, fit_power_law
@@ -114,9 +115,10 @@ def _losses(contest: Contest) -> Iterator[_Points]:
 def _times(rows: Sequence[VariantRow]) -> Iterator[_Points]:
     """Yield the times of each kind of variant and cell by what varies of depth and width."""
     found: dict[tuple[str, str], list[tuple[VariantRow, tuple[float, ...]]]] = defaultdict(list)
+    labels = labels_of(rows)[:MAX_TIMED]
     for row in rows:
-        for label, timing in timings_of(row).items():
-            found[label, _kind(row)].append((row, timing.process_seconds))
+        for label, seconds in seconds_of(row, labels).items():
+            found[label, _kind(row)].append((row, seconds))
     for (label, kind), members in found.items():
         by_name = {name: [getattr(row, name) for row, _ in members] for name in _SIZES[1:]}
         names = tuple(name for name, sizes in by_name.items() if len(set(sizes)) > 1)
@@ -172,6 +174,7 @@ def _panel(rows: Sequence[Row], contest: Contest) -> Panel:
         notes=(
             f"Fitted where {MIN_POINTS} sizes or more span a factor of {MIN_SPAN:g}; an exponent "
             f"is told where no point lies more than {limit} off. Losses have no irreducible part.",
+            *left_out(contest.rows),
         ),
         num_names=2,
         group=contest.group,

@@ -13,7 +13,7 @@ from typing import Any
 from depthbench.report.answer import metric_name
 from depthbench.report.contests import Contest
 from depthbench.report.costs import left_out
-from depthbench.report.draws import NUM_DRAWS, least_shares
+from depthbench.report.draws import least_shares
 from depthbench.report.levels import Level, levels_of
 from depthbench.report.panels.evidence import Evidence, filled, titled
 from depthbench.report.rows import Row
@@ -23,7 +23,7 @@ from depthbench.report.values import Panel
 from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
-# A winner is clear where its kind wins in so many of the draws: as a 95% interval of two ends has it.
+# A winner is clear where its kind wins in so many of the draws; an interval of 95% has two ends.
 CLEAR = 0.975
 _MAX_PHRASES = 4
 _HEADINGS = (
@@ -81,7 +81,7 @@ def _panel(contest: Contest, bases: Sequence[Sequence[Level]]) -> Panel:
         headings=headings,
         rows=tuple(rows),
         texts=texts,
-        notes=(*_notes(rows), *left_out(contest)),
+        notes=(*_notes(rows, contest.num_draws), *left_out(contest.rows)),
         num_names=2,
         group=contest.group,
     )
@@ -196,10 +196,10 @@ def _named_basis(row: Row) -> str:
     return f"time of {row['basis']}" if row["unit"] == "seconds" else str(row["basis"])
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
+def _notes(rows: Sequence[Row], num_draws: int) -> Iterator[str]:
     if any(row["probability"] is not None for row in rows):
         yield (
-            f"Wins in: the share of {NUM_DRAWS:,} bootstrap draws over seeds in which its mean is "
+            f"Wins in: the share of {num_draws:,} bootstrap draws over seeds in which its mean is "
             f"the lowest; ~ below {CLEAR:.1%}."
         )
     if any(row["label_probability"] != row["probability"] for row in rows):
