@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from depthbench.record import column_names
+from depthbench.report.summary import summarise
 from depthbench.run_tables import HeldTables
 from depthbench.store import Run
 from depthbench.tables import conform
@@ -132,7 +133,7 @@ def spread(center, fraction=0.01, num=9):
     return [center * (1 + fraction * (index - half) / half) for index in range(num)]
 
 
-def make_run(trials=(), timings=(), **facts):
+def make_run(trials=(), timings=(), *, curves=(), **facts):
     """Return a run with these rows; columns and types as the store reads them."""
     run = {
         "suite": "planted",
@@ -149,7 +150,7 @@ def make_run(trials=(), timings=(), **facts):
         name: _table(name, rows)
         for name, rows in {
             "trials": trials,
-            "curves": (),
+            "curves": curves,
             "timings": timings,
             "probes": (),
         }.items()
@@ -216,3 +217,29 @@ def quickstart_run(**facts):
         ),
     ]
     return make_run(trials, timings, **({"claims": claims} | facts))
+
+
+def curve_rows(trial_id, values, *, split="val", metric="loss", every=10):
+    """Return the curve of one trial: its values, each `every` steps."""
+    return [
+        {
+            "trial_id": trial_id,
+            "step": every * place,
+            "epoch": float(place),
+            "split": split,
+            "metric": metric,
+            "value": value,
+        }
+        for place, value in enumerate(values, start=1)
+    ]
+
+
+def panels_in(run, kind):
+    """Return the panels of one kind in a run's report."""
+    return [panel for panel in summarise([run]).runs[0].panels if panel.kind == kind]
+
+
+def only_panel(run, kind):
+    """Return the one panel of its kind in a run's report."""
+    (panel,) = panels_in(run, kind)
+    return panel

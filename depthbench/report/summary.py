@@ -13,10 +13,12 @@ from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
+from depthbench.report.problems import problems_of
+from depthbench.report.processes import process_times
 from depthbench.report.ranking import rank
 from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
 from depthbench.report.statistics import MIN_SEEDS
-from depthbench.report.values import Problem, RunReport, Summary, Timing
+from depthbench.report.values import RunReport, Summary, Timing
 from depthbench.units import counted
 
 if TYPE_CHECKING:
@@ -30,12 +32,15 @@ _TIMING_COLUMNS = (
     *("phase", "batch_size", *_CELL_COLUMNS, "status", "error"),
     *("median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples"),
 )
+# Samples are most of a table: of a run with more cells than this a cell's time is its median alone.
+_MAX_SAMPLED = 100_000
+_SAMPLED_COLUMNS = ("samples_seconds", "samples_process")
+_MEMORY_COLUMNS = ("peak_memory_bytes", "saved_activation_bytes")
 # What the work of a cell follows from besides its variant; each noise has cells of its own.
 _WORK_COLUMNS = (*SHAPE_COLUMNS, "noise")
 # The training settings that change the work of a step.
 _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
-_MAX_REASON = 300
 
 
 def summarise(runs: Sequence[Run]) -> Summary:
@@ -94,7 +99,7 @@ def _report(run: Run) -> RunReport:
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
     groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
-    tax = depth_tax(run)
+    tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
         run=str(facts.get("run") or run.folder.name),
@@ -108,10 +113,10 @@ def _report(run: Run) -> RunReport:
         num_finished=num_finished,
         groups=groups,
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
-        problems=tuple(_problems(run)),
+        problems=problems,
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=tax,
-        panels=panels_of(Evidence(run, gatherings, groups, tax)),
+        panels=panels_of(Evidence(run, gatherings, groups, tax, problems)),
     )
 
 
@@ -165,29 +170,6 @@ def _seed_notes(gatherings: Sequence[Gathering]) -> list[str]:
     ]
 
 
-def _problems(run: Run) -> list[Problem]:
-    """Return what did not end well, alike ones counted together, with an example's reason."""
-    found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in run.rows("trials", ["family", "depth", "width", "status", "error"]):
-        if row["status"] not in ("ok", None):
-            found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
-    columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
-    for row in run.rows("timings", columns):
-        if row["status"] not in ("ok", None):
-            what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
-            found[what, row["status"], _reason(row)] += 1
-    return [Problem(what, status, num, reason) for (what, status, reason), num in found.items()]
-
-
-def _network(row: Row) -> str:
-    return f"{row['family']} (L {row['depth']}, d {row['width']})"
-
-
-def _reason(row: Row) -> str:
-    text = " ".join(str(row["error"] or "").split())
-    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."
-
-
 def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     """Return a function from an entry to its timed cells, in the table's order of settings."""
     settings_of_trial = {
@@ -198,7 +180,10 @@ def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     shown = distinguishing(list(kinds.values()), _CELL_COLUMNS)
     extras = {kind: settings_text(row, shown) for kind, row in kinds.items()}
     by_variant: dict[Key, list[tuple[Row | None, str | None, Timing]]] = defaultdict(list)
-    for cell in run.rows("timings", (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")):
+    columns = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
+    if run.tables.num_rows("timings") <= _MAX_SAMPLED:
+        columns = (*columns, *_SAMPLED_COLUMNS, *_MEMORY_COLUMNS)
+    for cell in run.rows("timings", columns):
         trial = settings_of_trial.get(cell["trial_id"])
         timing = _timing(cell, extras[key_of(cell, _CELL_COLUMNS)])
         by_variant[key_of(cell, _VARIANT_COLUMNS)].append((trial, cell["optimizer"], timing))
@@ -228,8 +213,11 @@ def _is_of(trial: Row | None, optimizer: str | None, phase: str, settings: Row) 
 
 def _timing(cell: Row, extra: str) -> Timing:
     label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
+    times, _ = process_times(cell.get("samples_seconds"), cell.get("samples_process"))
     return Timing(
         label=sys.intern(label),  # a million of them are few different ones
         **{name: cell[name] for name in _TIMING_COLUMNS},
         flags=tuple(cell["flags"] or ()),
+        process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
+        **{name: cell.get(name) for name in _MEMORY_COLUMNS},
     )
