@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
+from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
-from depthbench.report.ranking import rank
+from depthbench.report.ranking import rank_groups
 from depthbench.report.rows import Row, distinguishing, records, settings_text
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.values import Problem, RunReport, Summary, Timing
@@ -31,13 +32,17 @@ _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
 _MAX_REASON = 300
 
 
-def summarise(runs: Sequence[Run]) -> Summary:
+def summarise(runs: Sequence[Run], *, margin: float = MARGIN) -> Summary:
     """Return what the runs say: an answer for each budget and data set, and what it rests on.
 
+    Args:
+        runs: each is judged by itself.
+        margin: losses within this fraction of the best count as the same.
+
     Raises:
-        ResultError: a run.json holds a claim that cannot be read.
+        ResultError: a run.json holds a claim that cannot be read, or the margin is no fraction.
     """
-    reports = [_report(run) for run in runs]
+    reports = [_report(run, margin) for run in runs]
     differing = _differing_data(runs)
     if differing:
         reports = [
@@ -78,7 +83,7 @@ def _data_name(row: Row) -> str:
     return f"{row['dataset']} {row['dataset_file'] or ''}".strip()
 
 
-def _report(run: Run) -> RunReport:
+def _report(run: Run, margin: float) -> RunReport:
     facts = run.run
     timings_of = _timing_index(run)
     statuses = Counter(row["status"] for row in records(run.trials, ["status"]))
@@ -86,7 +91,7 @@ def _report(run: Run) -> RunReport:
     num_trials = max(int(facts.get("num_trials") or 0), len(run.trials))
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
-    groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
+    groups = rank_groups(gatherings, timings_of, margin)
     tax = depth_tax(run)
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
