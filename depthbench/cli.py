@@ -201,14 +201,17 @@ def plan(
 def report(
     runs: Runs = None,
     out: Out = Path("results"),
+    margin: Annotated[
+        float, typer.Option(help="Losses within this fraction of the best are the same.")
+    ] = 0.05,
     format: As = Format.terminal,
 ) -> None:
-    """Answer the suite's question from its results, with intervals."""
+    """Answer the suite's question from its results, with intervals and verdicts."""
     from depthbench.report.listing import chosen_runs
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    write(render(summarise(chosen_runs(runs, out)), format.value))
+    write(render(summarise(chosen_runs(runs, out), margin=margin), format.value))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp, expm1, log, log1p, sqrt
 from typing import TYPE_CHECKING, Literal
 
+from depthbench.report.comparison import Verdict
 from depthbench.report.moderated import Spread, spreads
 from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import Row
@@ -19,7 +20,7 @@ from depthbench.report.rows import Row
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Verdict = Literal["worse", "better", "same", "unresolved", "unmatched"]
+CellVerdict = Verdict | Literal["unmatched"]
 
 # Of all that is called in a run, the share that may be nothing. Among runs of the same code half of
 # what is called is "better": so at most 2% of their pairs have any cell called worse.
@@ -42,7 +43,7 @@ class CellChange:
 
     cell_id: str
     facts: Row
-    verdict: Verdict
+    verdict: CellVerdict
     reason: str
     baseline_seconds: float | None = None
     candidate_seconds: float | None = None

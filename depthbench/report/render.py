@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from depthbench.report.comparison import Comparison
 from depthbench.report.tables import captured, check_format, plain_line, to_csv, to_json
 from depthbench.report.values import Group, RunReport, Summary, VariantRow
 from depthbench.report.verdicts import Judgement
@@ -35,6 +36,9 @@ _JUDGEMENT_KEYS = (
     "source",
 )
 
+
+# What a CSV has of a comparison besides its value.
+_VERSUS_KEYS = tuple(field.name for field in fields(Comparison) if field.name != "value")
 
 # The end of a run shows so many reasons for which trials failed; its table has them all.
 NUM_REASONS = 3
@@ -219,18 +223,16 @@ def _csv_row(report: RunReport, group: Group, row: VariantRow) -> dict[str, Any]
         "budget_target": group.budget.target if group.budget else None,
         "budget_tolerance": group.budget.tolerance if group.budget else None,
     }
-    nested = ("metrics", "against_best", "timings")
+    nested = ("metrics", "interquartile_means", "against_best", "timings")
     facts |= {key: value for key, value in asdict(row).items() if key not in nested}
-    versus = row.against_best
-    facts |= {
-        "against_best": versus.value if versus else None,
-        "against_best_low": versus.low if versus else None,
-        "against_best_high": versus.high if versus else None,
-        "against_best_is_ratio": versus.is_ratio if versus else None,
-        "against_best_is_separated": versus.is_separated if versus else None,
-    }
+    versus = asdict(row.against_best) if row.against_best else {}
+    facts["against_best"] = versus.get("value")
+    facts |= {f"against_best_{key}": versus.get(key) for key in _VERSUS_KEYS}
     for name, found in row.metrics.items():
         facts |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    for name, found in row.interquartile_means.items():
+        start = f"{name}_iqm"
+        facts |= {start: found.value, f"{start}_low": found.low, f"{start}_high": found.high}
     for timing in row.timings:
         start = timing.label.replace(", ", "_").replace(" ", "_")
         facts |= {

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.claims import claims_of, judge
+from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.problems import problems_of
 from depthbench.report.processes import process_times
-from depthbench.report.ranking import rank
+from depthbench.report.ranking import rank_groups
 from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.values import RunReport, Summary, Timing
@@ -43,13 +44,17 @@ _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smooth
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
 
 
-def summarise(runs: Sequence[Run]) -> Summary:
+def summarise(runs: Sequence[Run], *, margin: float = MARGIN) -> Summary:
     """Return what the runs say: an answer for each budget and data set, and what it rests on.
 
+    Args:
+        runs: each is judged by itself.
+        margin: losses within this fraction of the best count as the same.
+
     Raises:
-        ResultError: a run.json holds a claim that cannot be read.
+        ResultError: a run.json holds a claim that cannot be read, or the margin is no fraction.
     """
-    reports = [_report(run) for run in runs]
+    reports = [_report(run, margin) for run in runs]
     differing = _differing_data(runs)
     if differing:
         reports = [
@@ -90,7 +95,7 @@ def _data_name(row: Row) -> str:
     return f"{row['dataset']} {row['dataset_file'] or ''}".strip()
 
 
-def _report(run: Run) -> RunReport:
+def _report(run: Run, margin: float) -> RunReport:
     facts = run.run
     timings_of = _timing_index(run)
     statuses = Counter(row["status"] for row in run.rows("trials", ["status"]))
@@ -98,7 +103,7 @@ def _report(run: Run) -> RunReport:
     num_trials = max(int(facts.get("num_trials") or 0), run.tables.num_rows("trials"))
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
-    groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
+    groups = rank_groups(gatherings, timings_of, margin)
     tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),

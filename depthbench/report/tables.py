@@ -241,12 +241,16 @@ def markdown_table(headings: Sequence[Heading], cells: Iterable[Sequence[str]]) 
 
 def to_csv(keys: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV with a header; null is empty, a list is JSON."""
+    lines = [_csv_line(keys)]
+    lines += [_csv_line([_csv_value(row.get(key)) for key in keys]) for row in rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    """Return values as a line of CSV, quoted where they hold a carriage return, too."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(keys)
-    for row in rows:
-        writer.writerow([_csv_value(row.get(key)) for key in keys])
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)  # what ends a line is quoted
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def _csv_value(value: Any) -> Any:
