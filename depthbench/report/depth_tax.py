@@ -64,6 +64,8 @@ def _cells(run: Run) -> list[Row]:
     trials = {row["trial_id"]: row for row in records(run.trials, ("trial_id", *options))}
     found = []
     for cell in records(run.timings, (*own, "backbone", *_CELL_KEYS, *_MEASURED)):
+        if None in (cell["depth"], cell["width"]):  # a table of an older or another program
+            continue
         if cell["status"] != "ok" or cell["family"] not in ("deep", "wide"):
             continue
         settings = trials.get(cell["trial_id"]) or dict.fromkeys(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from depthbench.grammar import ClaimSettings
@@ -86,6 +87,9 @@ def _cells(run: Run, claim: ClaimSettings, keys: Sequence[str]) -> list[Row]:
     borrowed = ["budgets", *(name for name in named if name not in own)]
     base = ["trial_id", "status", "samples_seconds", "flags", "batch_size", claim.metric]
     cells = records(run.timings, [*base, *(name for name in named if name in own)])
+    for cell in cells:  # files that others wrote hold anything
+        samples = cell["samples_seconds"] or ()
+        cell["samples_seconds"] = [value for value in samples if value and 0 < value < inf]
     trials = records(run.trials, ["trial_id", *borrowed])
     by_trial = {trial["trial_id"]: trial for trial in trials}
     nothing = dict.fromkeys(borrowed)
