@@ -196,8 +196,11 @@ def test_diverged_where_it_was_ok_is_worse():
     found = compared(candidate=night(with_status(trials(), "deep", "diverged", (1, 3))))
     (change,) = of_family(found, "deep")
     assert (change.verdict, change.reason) == ("worse", "candidate: diverged in 2 seeds")
+    assert found.answer.endswith(
+        "4 variants, deep (L 4, d 32), test loss (candidate: diverged in 2 seeds)."
+    )
     assert found.answer.startswith(
-        "2 trials that were ok now diverge: deep (L 4, d 32), lr 0.003, seed 1 (diverged) and "
+        "2 trials that were ok now diverge: deep (L 4, d 32), lr 0.003, seed 1 and deep"
     )
     assert found.exit_code() == 3
 

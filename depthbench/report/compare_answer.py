@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import expm1, inf, log1p
+from math import expm1, log1p
 from statistics import fmean
 
 from depthbench.report.changes import Balance, Change, Comparison, Ending, Kind
@@ -49,11 +49,16 @@ def _endings_text(endings: Sequence[Ending]) -> Iterator[str]:
     diverged = [ending for ending in endings if ending.is_new_divergence]
     for found, verb in ((failed, "fail"), (diverged, "diverge")):
         for kind in ("trial", "timing"):
-            names = [f"{e.name} ({e.candidate_status})" for e in found if e.kind == kind]
+            names = [_ending_text(ending) for ending in found if ending.kind == kind]
             if names:
                 was, now = ("was", f"{verb}s") if len(names) == 1 else ("were", verb)
                 what = counted(len(names), kind)
                 yield f"{what} that {was} ok now {now}: {join(names, limit=_MAX_NAMED)}"
+
+
+def _ending_text(ending: Ending) -> str:
+    """Return what ended otherwise, and how where failures have more than one way."""
+    return f"{ending.name} ({ending.candidate_status})" if ending.is_new_failure else ending.name
 
 
 def _kind_text(changes: Sequence[Change], kind: Kind) -> Iterator[str]:
@@ -91,7 +96,7 @@ def _called_text(
     of = f" of {_counted(kind, every)}" if is_first else ""
     largest = max(some, key=_size)
     if largest.q_value is None or largest.change_fraction is None:
-        by = f"{largest.full_name}, {largest.reason}"
+        by = f"{largest.full_name} ({largest.reason})"
     else:
         said = f"the {'worst' if verdict == 'worse' else 'best'} by" if num > 1 else "by"
         by = f"{said} {format_fraction(abs(largest.change_fraction))}: {largest.full_name}"
@@ -101,9 +106,9 @@ def _called_text(
 
 
 def _size(change: Change) -> float:
-    """Return how large a change is; one that needed no test, as seeds diverged, is the largest."""
+    """Return how large a change is; one that no test has called, as seeds diverged, is last."""
     if change.q_value is None or change.change_fraction is None:
-        return inf
+        return -1.0
     return abs(change.change_fraction)
 
 
