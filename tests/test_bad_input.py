@@ -186,6 +186,11 @@ def test_a_folder_without_a_run_is_named(pristine, tmp_path):
         assert "no such folder" in text
 
 
+def test_no_message_commands_a_terminal(tmp_path):
+    text = call("report", tmp_path / "a\x1b[31mb\u202e", code=2).stderr
+    assert "no such folder" in text and "\x1b" not in text and "\u202e" not in text
+
+
 def test_a_run_of_an_older_schema_is_read(tmp_path):
     for code, arguments in (
         (0, ("report", GOLDEN)),
@@ -265,7 +270,9 @@ def test_samples_that_are_no_times_decide_nothing(pristine, run, kind):
     for arguments in commands(run, pristine).values():
         code = code_of(arguments)
         assert code in (0, 3, 5)
-        if arguments[0] == "compare" and kind != "some NaN":
+        if arguments[0] == "compare" and kind == "some NaN":
+            assert "9 samples left out, being no times" in call(*arguments, code=code).stdout
+        elif arguments[0] == "compare":
             assert code == 0  # quality is the same; times are unresolved, with the reason
             assert "too few samples" in call(*arguments, "--format", "md").stdout
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from depthbench.report.moderated import Spread, spreads
 from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import Row
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -258,6 +259,8 @@ def _notes(before: CellTimes, after: CellTimes) -> list[str]:
     for where, cell in (("baseline", before), ("candidate", after)):
         if not cell.is_by_process:
             notes.append(f"{where}: samples are not of several processes, so noise looks too small")
+        if cell.num_unusable:
+            notes.append(f"{where}: {counted(cell.num_unusable, 'sample')} left out, being no times")
         if cell.flags:
             notes.append(f"{where}: doubtful, {', '.join(cell.flags)}")
     if before.canary_seconds and after.canary_seconds:

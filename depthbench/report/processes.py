@@ -64,7 +64,7 @@ class CellTimes:
     """One timed cell: the log of the quiet time of each process, by process.
 
     Where `is_by_process` is False, blocks of samples of one process, or of unknown ones, stand in
-    for processes, and differ less than processes do.
+    for processes, and differ less than processes do. `num_unusable` samples are no times at all.
     """
 
     cell_id: str
@@ -75,6 +75,7 @@ class CellTimes:
     is_by_process: bool
     flags: tuple[str, ...]
     canary_seconds: float | None
+    num_unusable: int = 0
 
     @property
     def is_usable(self) -> bool:
@@ -88,7 +89,8 @@ def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
 
 
 def _cell(row: Row) -> CellTimes:
-    times, is_by_process = process_times(row["samples_seconds"], row["samples_process"])
+    samples = row["samples_seconds"] or ()
+    times, is_by_process = process_times(samples, row["samples_process"])
     return CellTimes(
         cell_id=row["cell_id"],
         facts={name: row[name] for name in CELL_FACTS},
@@ -98,6 +100,7 @@ def _cell(row: Row) -> CellTimes:
         is_by_process=is_by_process,
         flags=tuple(row["flags"] or ()),
         canary_seconds=row["canary_median_seconds"],
+        num_unusable=sum(value is None or not 0 < value < inf for value in samples),
     )
 
 
