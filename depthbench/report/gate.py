@@ -260,7 +260,8 @@ def _notes(before: CellTimes, after: CellTimes) -> list[str]:
         if not cell.is_by_process:
             notes.append(f"{where}: samples are not of several processes, so noise looks too small")
         if cell.num_unusable:
-            notes.append(f"{where}: {counted(cell.num_unusable, 'sample')} left out, being no times")
+            num = counted(cell.num_unusable, "sample")
+            notes.append(f"{where}: {num} left out, being no times")
         if cell.flags:
             notes.append(f"{where}: doubtful, {', '.join(cell.flags)}")
     if before.canary_seconds and after.canary_seconds:

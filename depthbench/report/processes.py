@@ -64,7 +64,7 @@ class CellTimes:
     """One timed cell: the log of the quiet time of each process, by process.
 
     Where `is_by_process` is False, blocks of samples of one process, or of unknown ones, stand in
-    for processes, and differ less than processes do. `num_unusable` samples are no times at all.
+    for processes, and differ less than processes do. `num_unusable` of its samples are no times.
     """
 
     cell_id: str
