@@ -133,7 +133,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RunComparison:
     """All that comparing a candidate with a baseline has to say.
 
     `is_refused` says that the environments differ, so that nothing was compared. `floors` says in

@@ -17,7 +17,7 @@ from depthbench.calibration import calibration_path, load_floors
 from depthbench.errors import ResultError
 from depthbench.folder import RUN_NAME
 from depthbench.record import METRICS, SPLITS
-from depthbench.report.changes import DATA_DIGEST, Compared, Comparison, Difference
+from depthbench.report.changes import DATA_DIGEST, Compared, RunComparison, Difference
 from depthbench.report.compare_answer import answer_of, balances_of
 from depthbench.report.compare_judge import Findings, judge
 from depthbench.report.compare_names import variant_names
@@ -97,7 +97,7 @@ def _check_known(option: str, given: Sequence[str], allowed: Sequence[str]) -> N
 
 def compare_runs(
     baseline: Run, candidate: Run, options: CompareOptions | None = None
-) -> Comparison:
+) -> RunComparison:
     """Return what has changed from one run to another, and how surely.
 
     Raises:
@@ -115,7 +115,7 @@ def compare_runs(
         excluded = {key for key, difference in data.items() if not difference.is_allowed}
         found, floors = _findings(baseline, candidate, options, excluded)
     changes = judge(found.changes, options.alpha)
-    comparison = Comparison(
+    comparison = RunComparison(
         baseline=_compared(baseline),
         candidate=_compared(candidate),
         answer="",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import expm1, log1p
 from statistics import fmean
 
-from depthbench.report.changes import Balance, Change, Comparison, Ending, Kind
+from depthbench.report.changes import Balance, Change, RunComparison, Ending, Kind
 from depthbench.report.gate import Verdict
 from depthbench.report.rows import join
 from depthbench.units import counted, format_fraction
@@ -21,7 +21,7 @@ _HOW: dict[tuple[Kind, Verdict], str] = {
 }
 
 
-def answer_of(comparison: Comparison) -> str:
+def answer_of(comparison: RunComparison) -> str:
     """Return the result of a comparison in one sentence: what broke, times, quality."""
     if comparison.is_refused:
         found = [

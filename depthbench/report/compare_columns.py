@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from depthbench.report.changes import VERDICTS, Change, Comparison
+from depthbench.report.changes import VERDICTS, Change, RunComparison
 from depthbench.report.tables import Heading
 from depthbench.units import format_fraction, format_percentages, format_seconds
 
@@ -27,7 +27,7 @@ MAX_CHANGED = 40
 MAX_UNRESOLVED = 10
 
 
-def title_of(comparison: Comparison) -> str:
+def title_of(comparison: RunComparison) -> str:
     """Return which runs are compared: quickstart / night-2 against night-1."""
     before, after = comparison.baseline, comparison.candidate
     against = before.run if before.suite == after.suite else f"{before.suite} / {before.run}"
@@ -52,7 +52,7 @@ def page_of(changes: Sequence[Change]) -> list[Change]:
     return changed[:MAX_CHANGED] + unresolved[:MAX_UNRESOLVED]
 
 
-def left_out(comparison: Comparison, num_shown: int) -> Iterator[str]:
+def left_out(comparison: RunComparison, num_shown: int) -> Iterator[str]:
     """Yield what a page leaves out, a sentence each."""
     num = comparison.count("worse", "better", "unresolved") - num_shown
     if num:
@@ -107,7 +107,7 @@ def change_text(change: Change) -> str:
     return format_percentages(change.change_fraction, *ends, is_signed=True)
 
 
-def ending_lines(comparison: Comparison) -> list[str]:
+def ending_lines(comparison: RunComparison) -> list[str]:
     """Return for each trial and cell that ended otherwise how it did, then and now, and why."""
     return [
         f"{ending.kind} {ending.name}: was {ending.baseline_status}, is {ending.candidate_status}"

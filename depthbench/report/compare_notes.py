@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import DATA_DIGEST, Comparison
+from depthbench.report.changes import DATA_DIGEST, RunComparison
 from depthbench.report.compare_answer import difference_text
 from depthbench.report.rows import join, records
 from depthbench.store import is_being_written
@@ -20,7 +20,7 @@ _MAX_NAMED = 3
 _MAX_REMARKS = 5
 
 
-def notes_of(baseline: Run, candidate: Run, comparison: Comparison) -> Iterator[str]:
+def notes_of(baseline: Run, candidate: Run, comparison: RunComparison) -> Iterator[str]:
     """Yield a sentence for each thing that a reader must know."""
     if comparison.is_refused:
         yield f"To compare all the same: {_command(comparison)}"
@@ -37,7 +37,7 @@ def notes_of(baseline: Run, candidate: Run, comparison: Comparison) -> Iterator[
         yield comparison.floors
 
 
-def _command(comparison: Comparison) -> str:
+def _command(comparison: RunComparison) -> str:
     """Return the command that compares although environments differ."""
     folders = (comparison.baseline.folder, comparison.candidate.folder)
     keys = dict.fromkeys(difference.key for difference in comparison.differences)
@@ -45,7 +45,7 @@ def _command(comparison: Comparison) -> str:
     return shlex.join(["depthbench", "compare", *folders, *options])
 
 
-def _difference_notes(comparison: Comparison) -> Iterator[str]:
+def _difference_notes(comparison: RunComparison) -> Iterator[str]:
     allowed = [
         f"{found.key} ({difference_text(found.baseline)}, {difference_text(found.candidate)})"
         for found in comparison.differences
@@ -81,7 +81,7 @@ def _run_notes(side: str, run: Run) -> Iterator[str]:
         yield f"The {side} does not say on which machine it was made, so that is not compared."
 
 
-def _pair_notes(baseline: Run, candidate: Run, comparison: Comparison) -> Iterator[str]:
+def _pair_notes(baseline: Run, candidate: Run, comparison: RunComparison) -> Iterator[str]:
     """Yield what tells the two runs apart as wholes."""
     before, after = comparison.baseline, comparison.candidate
     if baseline.folder.absolute() == candidate.folder.absolute():
@@ -95,7 +95,7 @@ def _pair_notes(baseline: Run, candidate: Run, comparison: Comparison) -> Iterat
         yield f"Made by depthbench {versions[0]} and {versions[1]}: CHANGELOG.md says what moved."
 
 
-def _alone_notes(comparison: Comparison) -> Iterator[str]:
+def _alone_notes(comparison: RunComparison) -> Iterator[str]:
     for side in ("baseline", "candidate"):
         parts = []
         for kind in ("trial", "timing"):
@@ -106,7 +106,7 @@ def _alone_notes(comparison: Comparison) -> Iterator[str]:
             yield f"Only in the {side}: {join(parts)}."
 
 
-def _ending_notes(baseline: Run, candidate: Run, comparison: Comparison) -> Iterator[str]:
+def _ending_notes(baseline: Run, candidate: Run, comparison: RunComparison) -> Iterator[str]:
     names = [f"{e.name} (was {e.baseline_status})" for e in comparison.endings if e.is_recovered]
     if names:
         are = "is" if len(names) == 1 else "are"
@@ -123,7 +123,7 @@ def _not_ok(run: Run, table: str, key: str) -> set[str]:
     return {row[key] for row in rows if row["status"] not in ("ok", None)}
 
 
-def _remarks(comparison: Comparison) -> Iterator[str]:
+def _remarks(comparison: RunComparison) -> Iterator[str]:
     """Yield the remarks on single changes, the most frequent first, alike ones together."""
     remarks = Counter(note for change in comparison.changes for note in change.notes)
     for note, num in remarks.most_common(_MAX_REMARKS):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import VERDICTS, Change, Comparison
+from depthbench.report.changes import VERDICTS, Change, RunComparison
 from depthbench.report.compare_answer import balance_text
 from depthbench.report.compare_columns import (
     NUM_NAMES,
@@ -43,7 +43,7 @@ _CSV_KEYS = tuple(name for name in Change.__dataclass_fields__ if name != "facts
 
 
 def render_comparison(
-    comparison: Comparison, format: str = "terminal", console: Console | None = None
+    comparison: RunComparison, format: str = "terminal", console: Console | None = None
 ) -> str:
     """Return a comparison as text.
 
@@ -73,7 +73,7 @@ def render_comparison(
     return captured(_parts(comparison, console.width), console)
 
 
-def _parts(comparison: Comparison, width: int) -> Iterator[RenderableType]:
+def _parts(comparison: RunComparison, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
     yield Text(plain_line(title_of(comparison)), style="dim")
@@ -102,7 +102,7 @@ def _table_parts(changes: Sequence[Change], width: int) -> Iterator[RenderableTy
         yield rich_table([headings[column] for column in columns], part, styles, width=width)
 
 
-def _markdown(comparison: Comparison) -> str:
+def _markdown(comparison: RunComparison) -> str:
     blocks = comparison_head(comparison)
     if comparison.endings:
         blocks += ["### Ended otherwise", items(ending_lines(comparison))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from depthbench.report.changes import Change, Comparison
+from depthbench.report.changes import Change, RunComparison
 from depthbench.report.compare_answer import balance_text
 from depthbench.report.compare_columns import (
     change_text,
@@ -36,14 +36,14 @@ def items(lines: Sequence[str]) -> str:
     return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
-def comparison_head(comparison: Comparison) -> list[str]:
+def comparison_head(comparison: RunComparison) -> list[str]:
     """Return what Markdown begins with: which runs, the answer, the balance."""
     answer = f"**{markdown(comparison.answer)}**"
     balances = [balance_text(balance) for balance in comparison.balances]
     return [f"## {markdown(title_of(comparison))}", answer, items(balances)]
 
 
-def comparison_summary(comparison: Comparison) -> str:
+def comparison_summary(comparison: RunComparison) -> str:
     """Return a comparison as a step summary: what changed, and the rest folded."""
     shown, order = page_of(comparison.changes), ranked(comparison.changes)
     blocks = comparison_head(comparison)
@@ -60,7 +60,7 @@ def comparison_summary(comparison: Comparison) -> str:
     return step_summary(blocks, folded)
 
 
-def comparison_junit(comparison: Comparison) -> str:
+def comparison_junit(comparison: RunComparison) -> str:
     """Return a comparison as JUnit's XML: a test case a timing, and a metric of a variant.
 
     What is worse has failed, and what no longer works is an error; what is unresolved or only in
@@ -69,7 +69,7 @@ def comparison_junit(comparison: Comparison) -> str:
     return junit_xml(comparison.candidate.suite, _cases(comparison))
 
 
-def _cases(comparison: Comparison) -> Iterator[Case]:
+def _cases(comparison: RunComparison) -> Iterator[Case]:
     outcome: Outcome
     for difference in comparison.differences:
         outcome = "passed" if difference.is_allowed else "error"
