@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthbench import cli_options as options
 from depthbench.boundary import Boundary, write
 from depthbench.interruption import INTERRUPTED, end_at_another_interrupt
 
@@ -215,13 +216,46 @@ def report(
 
 
 @app.command()
+def compare(
+    baseline: options.Baseline,
+    candidate: options.Candidate,
+    metrics: options.Metrics = None,
+    threshold: options.Threshold = 0.05,
+    confidence: options.Confidence = 0.96,
+    allowed: options.Allowed = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 4 where a change is unresolved.")
+    ] = False,
+    out: Out = Path("results"),
+    format: options.AsForCi = options.CiFormat.terminal,
+) -> None:
+    """Tell whether times and quality have changed from one run to another, and how surely.
+
+    Cells and trials of equal settings are compared, whatever the suites. A
+    change is called where it is unlikely, large, and beyond the noise floors
+    that `calibrate` has measured. Exits 0; 1 where what was ok fails; 3 where
+    something is worse; 4 under --strict where something is unresolved; 5 where
+    the environments differ or nothing could be compared.
+    """
+    from depthbench.report.compare import CompareOptions, compare_runs
+    from depthbench.report.listing import only_run
+    from depthbench.report.render_compare import render_comparison
+
+    asked = (tuple(metrics or ()), threshold, confidence, tuple(allowed or ()), out)
+    chosen = CompareOptions(*asked)
+    found = compare_runs(only_run(baseline), only_run(candidate), chosen)
+    write(render_comparison(found, format.value))
+    raise typer.Exit(found.exit_code(is_strict=strict))
+
+
+@app.command()
 def check(
     runs: Runs = None,
     out: Out = Path("results"),
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 4 where a claim is undecided.")
     ] = False,
-    format: As = Format.terminal,
+    format: options.AsForCi = options.CiFormat.terminal,
 ) -> None:
     """Judge the suite's claims: holds, refuted or undecided. Exits 0, 3, or 4 under --strict."""
     from depthbench.report.claims import check as judge

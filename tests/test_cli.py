@@ -43,7 +43,7 @@ def results(tmp_path_factory):
 def test_help_names_every_command():
     text = call("--help").stdout
     assert all(command in text for command in COMMANDS)
-    for command in COMMANDS:
+    for command in (*COMMANDS, "compare"):
         assert "Usage:" in call(command, "--help").stdout
 
 

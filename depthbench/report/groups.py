@@ -131,6 +131,8 @@ def entries_of(trials: DataFrame) -> list[Entry]:
     columns += [*SIZE_COLUMNS, *METRIC_COLUMNS]
     rows = records(trials, columns)
     _fill_example_counts(rows)
+    for row in rows:  # a table of another program may lack the column
+        row["family"] = row["family"] or "unknown"
     by_key: dict[Key, list[Row]] = defaultdict(list)
     for row in rows:
         by_key[key_of(row, ("variant_id", *DATA_COLUMNS, *TRAIN_COLUMNS))].append(row)

@@ -8,7 +8,14 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from depthbench.report.comparison import Comparison
-from depthbench.report.tables import captured, check_format, plain_line, to_csv, to_json
+from depthbench.report.tables import (
+    CI_FORMATS,
+    captured,
+    check_format,
+    plain_line,
+    to_csv,
+    to_json,
+)
 from depthbench.report.values import Group, RunReport, Summary, VariantRow
 from depthbench.report.verdicts import Judgement
 from depthbench.units import counted
@@ -130,11 +137,15 @@ def render_judgements(
     Raises:
         ResultError: there is no such format.
     """
-    check_format(format)
+    check_format(format, CI_FORMATS)
     if format == "json":
         return to_json([asdict(judgement) for judgement in judgements])
     if format == "csv":
         return to_csv(_JUDGEMENT_KEYS, [_judgement_row(judgement) for judgement in judgements])
+    if format in ("junit", "github"):
+        from depthbench.report.render_claims_ci import judgements_junit, judgements_summary
+
+        return {"junit": judgements_junit, "github": judgements_summary}[format](judgements)
     if not judgements:
         return "Nothing to judge: the suite has no claims."
     if format == "md":

@@ -185,7 +185,7 @@ def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     shown = distinguishing(list(kinds.values()), _CELL_COLUMNS)
     extras = {kind: settings_text(row, shown) for kind, row in kinds.items()}
     by_variant: dict[Key, list[tuple[Row | None, str | None, Timing]]] = defaultdict(list)
-    columns = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
+    columns: tuple[str, ...] = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
     if run.tables.num_rows("timings") <= _MAX_SAMPLED:
         columns = (*columns, *_SAMPLED_COLUMNS, *_MEMORY_COLUMNS)
     for cell in run.rows("timings", columns):
@@ -195,7 +195,11 @@ def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
 
     def timings_of(entry: Entry) -> tuple[Timing, ...]:
         own = by_variant.get(entry.key(_VARIANT_COLUMNS), ())
-        fitting = [timing for *work, timing in own if _is_of(*work, timing.phase, entry.settings)]
+        fitting = [
+            timing
+            for trial, optimizer, timing in own
+            if _is_of(trial, optimizer, timing.phase, entry.settings)
+        ]
         return tuple(sorted(fitting, key=lambda timing: (timing.phase, timing.batch_size)))
 
     return timings_of
@@ -219,10 +223,10 @@ def _is_of(trial: Row | None, optimizer: str | None, phase: str, settings: Row) 
 def _timing(cell: Row, extra: str) -> Timing:
     label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
     times, _ = process_times(cell.get("samples_seconds"), cell.get("samples_process"))
+    facts: Row = {name: cell.get(name) for name in (*_TIMING_COLUMNS, *_MEMORY_COLUMNS)}
     return Timing(
         label=sys.intern(label),  # a million of them are few different ones
-        **{name: cell[name] for name in _TIMING_COLUMNS},
         flags=tuple(cell["flags"] or ()),
         process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
-        **{name: cell.get(name) for name in _MEMORY_COLUMNS},
+        **facts,
     )
