@@ -187,8 +187,9 @@ def read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.T
 
     try:
         with open_parquet(path) as file:
-            check_version(path, int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")))
-            present = [column for column in only or () if column in file.schema_arrow.names]
+            schema = file.schema_arrow  # made anew at each look
+            check_version(path, int((schema.metadata or {}).get(VERSION_KEY, b"0")))
+            present = [column for column in only or () if column in schema.names]
             return conform(file.read(columns=present or None), name, only)
     except FileNotFoundError:
         return conform(table_schema(name).empty_table(), name, only)
