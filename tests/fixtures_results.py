@@ -6,9 +6,12 @@ from pathlib import Path
 from statistics import fmean, median
 
 import pandas as pd
+import pyarrow as pa
 
 from depthbench.record import column_names
+from depthbench.run_tables import HeldTables
 from depthbench.store import Run
+from depthbench.tables import conform
 
 TARGET = 20_000.0
 
@@ -143,7 +146,7 @@ def make_run(trials=(), timings=(), **facts):
         "device": "cpu",
     } | facts
     tables = {
-        name: pd.DataFrame(list(rows), columns=list(column_names(name))).convert_dtypes()
+        name: _table(name, rows)
         for name, rows in {
             "trials": trials,
             "curves": (),
@@ -151,7 +154,12 @@ def make_run(trials=(), timings=(), **facts):
             "probes": (),
         }.items()
     }
-    return Run(Path("results/planted/r1"), run, **tables)
+    return Run(Path("results/planted/r1"), run, HeldTables(tables))
+
+
+def _table(name, rows):
+    frame = pd.DataFrame(list(rows), columns=list(column_names(name))).convert_dtypes()
+    return conform(pa.Table.from_pandas(frame, preserve_index=False), name)
 
 
 def claim(**settings):
