@@ -268,6 +268,36 @@ def check(
 
 
 @app.command()
+def trend(
+    root: Annotated[
+        Path, typer.Argument(help="Folder of results, or of one suite's.", metavar="ROOT")
+    ] = Path("results"),
+    suite: Annotated[
+        str | None, typer.Option(help="The suite (default: each that has runs there).")
+    ] = None,
+    window: Annotated[
+        int,
+        typer.Option(min=1, help="Nights for which a change to the worse is an alarm (exit 3)."),
+    ] = 7,
+    format: As = Format.terminal,
+) -> None:
+    """Follow a suite's times and losses over its runs; exit 3 where one has got worse lately.
+
+    Runs of another environment than the newest one's, unfinished ones and
+    those that cannot be read are told and not judged. Exits 0 where there
+    are too few nights to judge, 5 where there is nothing to follow.
+    """
+    import sys
+
+    from depthbench.report.render_trend import render_trend
+    from depthbench.report.trend import trend as follow
+
+    found = follow(root, suite, window)
+    write(render_trend(found, format.value, encoding=sys.stdout.encoding))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def calibrate(
     suite: SuiteFile,
     num_runs: Annotated[

@@ -56,9 +56,9 @@ def judge(changes: Sequence[Open], alpha: float) -> list[Change]:
 
 def _judged(found: Open, q_value: float, alpha: float) -> Change:
     assert found.ends is not None
-    verdict, reason = decide(found.ends, found.threshold, q_value, alpha)
-    if not found.change.is_lower_better:
-        verdict = _SWAPPED.get(verdict, verdict)
+    called, reason = decide(found.ends, found.threshold, q_value, alpha)
+    is_swapped = not found.change.is_lower_better
+    verdict = _SWAPPED.get(called, called) if is_swapped else called
     return replace(
         found.change,
         verdict=verdict,

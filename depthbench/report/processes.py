@@ -17,7 +17,7 @@ Source:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, log
@@ -47,7 +47,7 @@ CELL_FACTS = ("family", "backbone", "depth", "width", *CELL_KEYS)
 QUIET_QUANTILE = 0.02
 # Without the processes of its samples a cell is split, in order, into so many blocks.
 NUM_BLOCKS = 3
-_COLUMNS = (
+CELL_COLUMNS = (
     "cell_id",
     *CELL_FACTS,
     "status",
@@ -85,7 +85,12 @@ class CellTimes:
 
 def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
     """Return the cells of a table of timings by their id, in the table's order."""
-    return {row["cell_id"]: _cell(row) for row in records(timings, _COLUMNS)}
+    return cells_of(records(timings, CELL_COLUMNS))
+
+
+def cells_of(rows: Iterable[Row]) -> dict[str, CellTimes]:
+    """Return the cells of rows that have `CELL_COLUMNS`, by their id, in their order."""
+    return {row["cell_id"]: _cell(row) for row in rows}
 
 
 def _cell(row: Row) -> CellTimes:
