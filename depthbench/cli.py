@@ -27,6 +27,16 @@ class Format(StrEnum):
     csv = "csv"
 
 
+class ReportFormat(StrEnum):
+    """As `Format`; html is a page for a browser, in one file."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+    csv = "csv"
+    html = "html"
+
+
 class Peak(StrEnum):
     """Where the peak FLOP/s of a device is from."""
 
@@ -201,14 +211,31 @@ def plan(
 def report(
     runs: Runs = None,
     out: Out = Path("results"),
-    format: As = Format.terminal,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR"),
+    ] = None,
+    format: Annotated[
+        ReportFormat,
+        typer.Option(help="How standard output is written; html is a page in one file."),
+    ] = ReportFormat.terminal,
 ) -> None:
-    """Answer the suite's question from its results, with intervals."""
+    """Answer the suite's question from its results, with intervals.
+
+    `--format html > report.html` makes a page for a browser, with charts; it
+    needs nothing but itself. How to read it: docs/report.md.
+    """
     from depthbench.report.listing import chosen_runs
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    write(render(summarise(chosen_runs(runs, out)), format.value))
+    summary = summarise(chosen_runs(runs, out))
+    if figures:
+        from depthbench.report.figures import write_figures
+
+        written = write_figures(summary, figures)
+        typer.echo(f"wrote {len(written)} figures to {figures}", err=True)
+    write(render(summary, format.value))
 
 
 @app.command()

@@ -115,6 +115,24 @@ def test_torch_is_not_loaded(statement):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["report", "--help"],
+        ["report", "tests/golden/run-v1"],
+        ["report", "tests/golden/run-v1", "--format", "json"],
+    ],
+)
+def test_what_draws_charts_is_loaded_for_pages_and_figures_alone(arguments):
+    code = (
+        "import sys; from typer.testing import CliRunner; from depthbench.cli import app; "
+        "done = CliRunner().invoke(app, sys.argv[1:]); assert done.exit_code == 0, done.output; "
+        "sys.exit(bool({'altair', 'vl_convert', 'jinja2'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, check=True)
+
+
 def test_expand_is_the_function_whatever_is_imported_first():
     code = "import depthbench.expand; from depthbench import expand; assert callable(expand)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from depthbench.report.tables import captured, check_format, plain_line, to_csv, to_json
+from depthbench.report.tables import (
+    REPORT_FORMATS,
+    captured,
+    check_format,
+    plain_line,
+    to_csv,
+    to_json,
+)
 from depthbench.report.values import Group, RunReport, Summary, VariantRow
 from depthbench.report.verdicts import Judgement
 from depthbench.units import counted
@@ -97,13 +104,13 @@ def render(summary: Summary, format: str = "terminal", console: Console | None =
 
     Args:
         summary: what to print.
-        format: terminal, md, json or csv.
+        format: terminal, md, json, csv or html.
         console: whose width and colours the terminal format takes (default: standard output's).
 
     Raises:
         ResultError: there is no such format.
     """
-    check_format(format)
+    check_format(format, REPORT_FORMATS)
     if format == "json":
         return to_json(asdict(summary))
     if format == "csv":
@@ -112,6 +119,10 @@ def render(summary: Summary, format: str = "terminal", console: Console | None =
         from depthbench.report.render_markdown import summary_markdown
 
         return summary_markdown(summary)
+    if format == "html":
+        from depthbench.report.render_html import summary_html
+
+        return summary_html(summary)
     from depthbench.report.render_terminal import summary_parts
 
     console = console or _console()

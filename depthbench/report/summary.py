@@ -11,6 +11,7 @@ from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
+from depthbench.report.origin import origin_of
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.ranking import rank
@@ -105,6 +106,7 @@ def _report(run: Run) -> RunReport:
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=tax,
         panels=panels_of(Evidence(run, gatherings, groups, tax)),
+        origin=origin_of(facts),
     )
 
 

@@ -22,6 +22,8 @@ GAP = 2
 _READABLE = 24
 
 FORMATS = ("terminal", "md", "json", "csv")
+# What a report can be, too.
+REPORT_FORMATS = (*FORMATS, "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,14 @@ def _fitted(widths: Sequence[tuple[int, int]], available: int) -> list[int]:
     return fitted
 
 
-def check_format(format: str) -> None:
+def check_format(format: str, formats: Sequence[str] = FORMATS) -> None:
     """Refuse a format that does not exist.
 
     Raises:
         ResultError: names those that do.
     """
-    if format not in FORMATS:
-        raise ResultError(f"--format {format!r}: there is no such format; {', '.join(FORMATS)}")
+    if format not in formats:
+        raise ResultError(f"--format {format!r}: there is no such format; {', '.join(formats)}")
 
 
 def plain_line(text: str) -> str:

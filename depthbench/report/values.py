@@ -199,7 +199,8 @@ class Panel:
     keys that no heading shows, and numbers of them are never rounded. `texts` are the same rows as
     people read them, a cell a heading. `finding` is the result in a sentence, empty where the table
     speaks for itself; `num_names` of the headings say what a row is about. `group` is the place in
-    `RunReport.groups` of what the panel is about; None: of the whole run.
+    `RunReport.groups` of what the panel is about; None: of the whole run. `is_of_group_table`: its
+    numbers are those of the table of its group, which texts show anyway.
     """
 
     kind: str
@@ -211,6 +212,20 @@ class Panel:
     notes: tuple[str, ...] = ()
     num_names: int = 1
     group: int | None = None
+    is_of_group_table: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What another needs to know to compare results, or to cite them; None: not recorded.
+
+    `environment` is what `environment.collect` found where the run began.
+    """
+
+    suite_hash: str | None
+    depthbench: str | None
+    finished_at: str | None
+    environment: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +248,7 @@ class RunReport:
     notes: tuple[str, ...]
     depth_tax: DepthTax
     panels: tuple[Panel, ...]
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depthbench.report.panels import depth_tax
+from depthbench.report.panels import depth_tax, ranking
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.values import Panel
 
@@ -25,6 +25,7 @@ class PanelKind:
 
 
 PANELS: dict[str, PanelKind] = {
+    "ranking": PanelKind(ranking.panels_of, ranking.draw),
     "depth_tax": PanelKind(depth_tax.panels_of, depth_tax.draw),
 }
 
