@@ -95,6 +95,9 @@ def test_report_answers_in_every_format(results):
     assert json.loads(call("report", out / "tiny" / "one", "--format", "json").stdout)
     assert "|" in call("report", out / "tiny", "--format", "md").stdout
     assert list(csv.DictReader(io.StringIO(call("report", "--out", out, "--format", "csv").stdout)))
+    page = call("report", "--out", out, "--format", "html", "--figures", out.parent / "figures")
+    assert page.stdout.startswith("<!doctype html>") and page.stdout.isascii()
+    assert "2 figures" in page.stderr and (out.parent / "figures" / "ranking.svg").exists()
 
 
 def test_check_judges_and_exits_by_the_verdict(results):

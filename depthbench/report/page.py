@@ -86,7 +86,8 @@ def _drawing_script() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
-    return vl_convert.javascript_bundle(None, vl_version=vega_lite_version())
+    version = vega_lite_version()
+    return vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
 
 
 def _ascii_script(script: str) -> str:
