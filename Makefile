@@ -2,11 +2,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow gpu-check check format lint types docs bench clean
+.PHONY: demo nightly test test-slow gpu-check check format lint types docs bench clean
 
 demo: .venv/demo ## install, run the quickstart suite, report
 	$(BIN)/depthbench run suites/quickstart.yaml
 	$(BIN)/depthbench report
+
+nightly: .venv/demo ## run suites/nightly.yaml, compare with the baseline and with last night, judge
+	$(BIN)/depthbench nightly suites/nightly.yaml
 
 test: .venv/test ## the default tests: minutes, no GPU, no network
 	$(BIN)/python -m pytest

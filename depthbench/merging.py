@@ -7,6 +7,7 @@ grow with their number, and gives the tables their names only when all are on th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from depthbench.tables import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 OF_TRIALS = ("trials", *NESTED)
 # Each batch is a row group of the tables: many small ones are slow to read.
@@ -183,15 +185,39 @@ def read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.T
     Raises:
         ResultError: It cannot be read, or is no table of this name.
     """
-    import pyarrow as pa
-
     try:
-        with open_parquet(path) as file:
-            check_version(path, int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")))
+        with reading(path, name), open_table(path) as file:
             present = [column for column in only or () if column in file.schema_arrow.names]
             return conform(file.read(columns=present or None), name, only)
     except FileNotFoundError:
         return conform(table_schema(name).empty_table(), name, only)
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a merged table of a schema that is known.
+
+    Raises:
+        ResultError: It is of a newer schema.
+    """
+    file = open_parquet(path)
+    check_version(path, int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")))
+    return file
+
+
+@contextmanager
+def reading(path: Path, name: str) -> Iterator[None]:
+    """Tell of a merged table that cannot be read, or is no table of this name, as users can mend.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        ResultError: It cannot be read.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ResultError(

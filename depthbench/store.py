@@ -8,8 +8,9 @@ merge takes from the one while it reads is by then in the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from depthbench.folder import (
     run_folder,
     write_run_json,
 )
-from depthbench.merging import merge, read_all, read_table, replaced
+from depthbench.merging import merge, read_table, replaced
 from depthbench.parts import (
     PART_KEYS,
     read_part,
@@ -33,6 +34,7 @@ from depthbench.parts import (
     write_part,
 )
 from depthbench.record import METRICS, TABLES, column_names
+from depthbench.run_tables import Tables, open_tables, plain_rows
 from depthbench.tables import (
     check_names,
     conform,
@@ -69,7 +71,7 @@ AGAIN = "`depthbench run SUITE --run NAME` makes again what is missing"
 
 @dataclass(frozen=True)
 class Run:
-    """Hold what a run has measured; tables have the columns of `record.TABLES`, in that order.
+    """What a run has measured; tables have the columns of `record.TABLES`, in that order.
 
     `run` is run.json. `corrupt_parts` are finished trials or cells whose files cannot be read: they
     are missing from the tables until the run is resumed.
@@ -77,11 +79,40 @@ class Run:
 
     folder: Path
     run: dict[str, Any]
-    trials: pd.DataFrame
-    curves: pd.DataFrame
-    timings: pd.DataFrame
-    probes: pd.DataFrame
+    tables: Tables
     corrupt_parts: tuple[Path, ...] = ()
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """Return a row a trial."""
+        return to_frame(self.tables.read("trials"), "trials")
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Return a row a metric of a trial at a step."""
+        return to_frame(self.tables.read("curves"), "curves")
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """Return a row a timed cell."""
+        return to_frame(self.tables.read("timings"), "timings")
+
+    @cached_property
+    def probes(self) -> pd.DataFrame:
+        """Return a row a measurement inside a trained network."""
+        return to_frame(self.tables.read("probes"), "probes")
+
+    def rows(self, name: str, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table with these columns alone; others are not read.
+
+        Args:
+            name: trials, curves, timings or probes.
+            columns: null, NaN and columns that the table does not have are None.
+
+        Raises:
+            ResultError: The table cannot be read.
+        """
+        return plain_rows(self.tables, name, tuple(columns))
 
 
 def write_trial_part(
@@ -217,12 +248,11 @@ def read_run(folder: RunFolder | Path | str) -> Run:
     """
     place = as_run_folder(folder)
     run = read_run_json(place)
-    tables, corrupt = read_all(place)
+    tables, corrupt = open_tables(place)
     missing = [place.table(name) for name in TABLES if not place.table(name).exists()]
     if missing and run.get("status") == "finished":
         raise ResultError(
             f"{missing[0]}: missing, though the run is finished. Bring it back from a copy, or "
             f"{AGAIN}"
         )
-    frames = {name: to_frame(table, name) for name, table in tables.items()}
-    return Run(place.path, run, **frames, corrupt_parts=corrupt)
+    return Run(place.path, run, tables, corrupt)

@@ -234,6 +234,15 @@ def ordered(name: str, table: pa.Table, trials: pa.ChunkedArray | None = None) -
     return _sorted(table, ORDER[name], trials)
 
 
+def is_ordered(table: pa.Table, name: str) -> bool:
+    """Say whether a table of trials or timings is in the order in which every reader sees it."""
+    import pyarrow.compute as pc
+
+    keys = [(key, "ascending") for key in ORDER[name]]
+    places = pc.sort_indices(table.select(ORDER[name]), sort_keys=keys).to_numpy()
+    return bool((places[1:] > places[:-1]).all())
+
+
 def _sorted(
     table: pa.Table, keys: Sequence[str], trials: pa.ChunkedArray | None = None
 ) -> pa.Table:

@@ -6,9 +6,13 @@ from pathlib import Path
 from statistics import fmean, median
 
 import pandas as pd
+import pyarrow as pa
 
 from depthbench.record import column_names
+from depthbench.report.summary import summarise
+from depthbench.run_tables import HeldTables
 from depthbench.store import Run
+from depthbench.tables import conform
 
 TARGET = 20_000.0
 
@@ -129,7 +133,7 @@ def spread(center, fraction=0.01, num=9):
     return [center * (1 + fraction * (index - half) / half) for index in range(num)]
 
 
-def make_run(trials=(), timings=(), **facts):
+def make_run(trials=(), timings=(), *, curves=(), **facts):
     """Return a run with these rows; columns and types as the store reads them."""
     run = {
         "suite": "planted",
@@ -143,15 +147,20 @@ def make_run(trials=(), timings=(), **facts):
         "device": "cpu",
     } | facts
     tables = {
-        name: pd.DataFrame(list(rows), columns=list(column_names(name))).convert_dtypes()
+        name: _table(name, rows)
         for name, rows in {
             "trials": trials,
-            "curves": (),
+            "curves": curves,
             "timings": timings,
             "probes": (),
         }.items()
     }
-    return Run(Path("results/planted/r1"), run, **tables)
+    return Run(Path("results/planted/r1"), run, HeldTables(tables))
+
+
+def _table(name, rows):
+    frame = pd.DataFrame(list(rows), columns=list(column_names(name))).convert_dtypes()
+    return conform(pa.Table.from_pandas(frame, preserve_index=False), name)
 
 
 def claim(**settings):
@@ -220,3 +229,29 @@ def ladder_run(**facts):
             row = timing_row("deep", samples, depth=depth, width=width, backbone="mlp")
             timings.append(row | {"samples_process": [i // 3 for i in range(9)]})
     return make_run((), timings, **({"run": "ladder"} | facts))
+
+
+def curve_rows(trial_id, values, *, split="val", metric="loss", every=10):
+    """Return the curve of one trial: its values, each `every` steps."""
+    return [
+        {
+            "trial_id": trial_id,
+            "step": every * place,
+            "epoch": float(place),
+            "split": split,
+            "metric": metric,
+            "value": value,
+        }
+        for place, value in enumerate(values, start=1)
+    ]
+
+
+def panels_in(run, kind):
+    """Return the panels of one kind in a run's report."""
+    return [panel for panel in summarise([run]).runs[0].panels if panel.kind == kind]
+
+
+def only_panel(run, kind):
+    """Return the one panel of its kind in a run's report."""
+    (panel,) = panels_in(run, kind)
+    return panel

@@ -18,7 +18,7 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"boundary", "calibrate"},
+    {"boundary", "calibrate", "nightly"},
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},
     {"run_work", "known_speeds"},
@@ -41,6 +41,7 @@ LAYERS = [
         "machine",
         "folder",
         "merging",
+        "run_tables",
         "parts",
         "tables",
         "units",

@@ -34,7 +34,8 @@ def specification(panel: Panel, theme: Theme = LIGHT) -> Spec | None:
         return None
     spec = _tamed(json_value(chart.to_dict()))
     _colour_families(spec, theme)
-    spec["config"] = _merged(spec.get("config", {}), chart_config(theme))
+    config = chart_config(theme, is_one_view=_is_one_view(spec))
+    spec["config"] = _merged(spec.get("config", {}), config)
     return spec
 
 

@@ -28,7 +28,7 @@ from depthbench.report.pairs import (
     side_of,
     under_each_budget,
 )
-from depthbench.report.rows import Row, as_text, records
+from depthbench.report.rows import Row, as_text
 from depthbench.report.statistics import MIN_SEEDS, stratified_mean
 from depthbench.report.timing_claims import judge_timing
 from depthbench.report.verdicts import (
@@ -52,10 +52,10 @@ def check(runs: Sequence[Run], *, is_strict: bool = False) -> tuple[list[Judgeme
     """
     judgements = [judge(claim, run) for run in runs for claim in claims_of(run)]
     num_failed = sum(
-        status in FAILURES
+        row["status"] in FAILURES
         for run in runs
-        for table in (run.trials, run.timings)
-        for status in table["status"]
+        for table in ("trials", "timings")
+        for row in run.rows(table, ["status"])
     )
     code = exit_code(
         [judgement.verdict for judgement in judgements],
@@ -92,7 +92,7 @@ def judge(claim: ClaimSettings, run: Run) -> Judgement:
         return judge_timing(claim, run, opened)
     needed = [claim.metric, "status", "is_selected", "budgets", *claim.paired_by]
     filters = [*claim.of, *claim.against, *claim.where]
-    rows = records(run.trials, [*needed, *filters])
+    rows = list(run.rows("trials", [*needed, *filters]))
     if any(name.startswith("budget_") for name in (claim.metric, *filters, *claim.paired_by)):
         rows = [share for row in rows for share in under_each_budget(row)]
     selected = [row for row in rows if row["is_selected"]]

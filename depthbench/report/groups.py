@@ -55,6 +55,8 @@ DATA_COLUMNS = (*_DATA_SETTINGS, *_EXAMPLE_COUNTS, "task", "noise")
 class Entry:
     """The trials of one variant under one data set, task and training, at one learning rate.
 
+    `every_trial` are those at all rates.
+
     Raises:
         ResultError: two trials have one seed, so that one would stand for both.
     """
@@ -63,6 +65,7 @@ class Entry:
     trials: tuple[Row, ...]
     num_lrs: int
     is_provisional: bool
+    every_trial: tuple[Row, ...] = ()
 
     def __post_init__(self) -> None:
         known: dict[int, Row] = {}
@@ -153,11 +156,20 @@ def _entry(rows: Sequence[Row]) -> Entry:
     for row in rows:
         by_lr[row["lr"]].append(row)
     selected = [row for row in rows if row["is_selected"]]
-    if len({row["lr"] for row in selected}) == 1:
-        return Entry(selected[0], tuple(selected), len(by_lr), is_provisional=False)
-    # None is selected yet, or two are, while a resumed run changes its choice.
-    chosen = by_lr[min(by_lr, key=lambda lr: (*_badness(by_lr[lr]), lr))]
-    return Entry(chosen[0], tuple(chosen), len(by_lr), is_provisional=len(by_lr) > 1)
+    is_chosen = len({row["lr"] for row in selected}) == 1
+    chosen = selected if is_chosen else _best_so_far(by_lr)
+    return Entry(
+        settings=chosen[0],
+        trials=tuple(chosen),
+        num_lrs=len(by_lr),
+        is_provisional=not is_chosen and len(by_lr) > 1,
+        every_trial=tuple(rows),
+    )
+
+
+def _best_so_far(by_lr: dict[float, list[Row]]) -> list[Row]:
+    """Return the trials to show where no rate is selected, or two are while a run is resumed."""
+    return by_lr[min(by_lr, key=lambda lr: (*_badness(by_lr[lr]), lr))]
 
 
 def _badness(rows: Sequence[Row]) -> tuple[bool, int, int, float]:

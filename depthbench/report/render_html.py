@@ -13,7 +13,7 @@ from depthbench.report.page import render_page
 from depthbench.report.render_terminal import claim_text, group_title, remarks
 from depthbench.report.tables import Heading
 from depthbench.report.theme import PAGE
-from depthbench.report.values import Group, Panel, Problem, RunReport, Summary
+from depthbench.report.values import Group, Panel, RunReport, Summary
 from depthbench.report.verdicts import Judgement
 
 if TYPE_CHECKING:
@@ -90,17 +90,10 @@ def _run_facts(report: RunReport, place: str) -> dict[str, Any]:
         "parts": parts,
         "figures": [figure for figure in figures if figure.panel.group is None],
         "all_figures": figures,
-        "problems": _problems(report),
         "facts": run_facts(report),
         "environment": environment_facts(report.origin),
         "citation": citation(report),
     }
-
-
-def _problems(report: RunReport) -> tuple[Problem, ...]:
-    """Return what did not end well, unless a panel tells it."""
-    is_told = any(panel.kind == "problems" for panel in report.panels)
-    return () if is_told else report.problems
 
 
 def _parts(report: RunReport, figures: Sequence[Figure], place: str) -> Iterator[Part]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthbench.report.columns import key_columns, legend, sections
-from depthbench.report.render_terminal import claim_text, group_title, problem_text
+from depthbench.report.render_terminal import claim_text, cut_text, group_title
 from depthbench.report.tables import Heading, markdown, markdown_table
 from depthbench.report.values import Group, Panel, RunReport, Summary
 from depthbench.report.verdicts import Judgement
@@ -32,9 +32,6 @@ def _run_markdown(report: RunReport) -> str:
     blocks += [_group_markdown(group) for group in report.groups]
     told = [panel for panel in report.panels if not panel.is_of_group_table]
     blocks += [_panel_markdown(panel) for panel in told]
-    if report.problems:
-        lines = [problem_text(problem) for problem in report.problems]
-        blocks += ["## What did not end well", _items(lines)]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -48,8 +45,10 @@ def _group_markdown(group: Group) -> str:
 
 
 def _panel_markdown(panel: Panel) -> str:
-    table = markdown_table(panel.headings, panel.texts)
-    blocks = [f"## {markdown(panel.title)}", markdown(panel.finding), table, _items(panel.notes)]
+    texts = panel.texts[: panel.num_shown]
+    table = markdown_table(panel.headings, texts) if texts else ""
+    lines = [*cut_text(panel, len(texts)), *panel.notes]
+    blocks = [f"## {markdown(panel.title)}", markdown(panel.finding), table, _items(lines)]
     return "\n\n".join(block for block in blocks if block)
 
 

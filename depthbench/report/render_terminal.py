@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from depthbench.report.answer import budget_text
 from depthbench.report.columns import legend, pack
 from depthbench.report.tables import plain_line, rich_table, split_columns
-from depthbench.report.values import Group, Panel, Problem, RunReport, Summary
+from depthbench.report.values import Group, Panel, RunReport, Summary
 from depthbench.report.verdicts import WHY, Judgement
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STYLES = {"holds": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
-_MAX_PROBLEMS = 10
+# A terminal shows so many rows of one panel; the other formats have all.
+MAX_PANEL_ROWS = 40
 
 
 def summary_parts(summary: Summary, width: int) -> Iterator[RenderableType]:
@@ -56,7 +58,6 @@ def _run_parts(report: RunReport, width: int) -> Iterator[RenderableType]:
     for panel in report.panels:
         if not panel.is_of_group_table:
             yield from _panel_parts(panel, width)
-    yield from _problem_parts(report.problems)
     lines = dict.fromkeys(line for group in report.groups for line in legend(group))
     if lines:
         yield Text()
@@ -151,35 +152,23 @@ def _panel_parts(panel: Panel, width: int) -> Iterator[RenderableType]:
     yield Text(plain_line(panel.title), style="bold")
     if panel.finding:
         yield Text(plain_line(panel.finding))
-    tables = split_columns(panel.headings, panel.texts, width, panel.num_names)
+    texts = panel.texts[: MAX_PANEL_ROWS if panel.num_shown is None else panel.num_shown]
+    tables = split_columns(panel.headings, texts, width, panel.num_names) if texts else []
     for index, columns in enumerate(tables):
         if index:
             yield Text()
-        part = [[row[column] for column in columns] for row in panel.texts]
+        part = [[row[column] for column in columns] for row in texts]
         yield rich_table([panel.headings[column] for column in columns], part, width=width)
-    for note in panel.notes:
-        yield Text(plain_line(note), style="dim")
+    for line in (*cut_text(panel, len(texts)), *panel.notes):
+        yield Text(plain_line(line), style="dim")
 
 
-def _problem_parts(problems: Sequence[Problem]) -> Iterator[RenderableType]:
-    from rich.text import Text
-
-    if not problems:
-        return
-    num = sum(problem.num for problem in problems)
-    yield Text()
-    yield Text(f"{num:,} {'piece' if num == 1 else 'pieces'} of work did not end well:")
-    for problem in problems[:_MAX_PROBLEMS]:
-        yield _bullet(problem_text(problem), "red" if problem.status != "diverged" else "yellow")
-    if len(problems) > _MAX_PROBLEMS:
-        yield _bullet(f"{len(problems) - _MAX_PROBLEMS:,} more kinds; --format json has all", "dim")
-
-
-def problem_text(problem: Problem) -> str:
-    """Return a problem in words: trial deep (L 8, d 32): diverged, 2 times: reason."""
-    times = f", {problem.num} times" if problem.num > 1 else ""
-    reason = f": {problem.reason}" if problem.reason else ""
-    return f"{problem.what}: {problem.status}{times}{reason}"
+def cut_text(panel: Panel, num_shown: int) -> list[str]:
+    """Return a line that says how many of a panel's rows are not shown, where some are not."""
+    num_more = len(panel.texts) - num_shown
+    if num_more <= 0:
+        return []
+    return [f"... {counted(num_more, 'more row' if num_shown else 'row')}; --format json has all."]
 
 
 def _bullet(text: str, style: str) -> RenderableType:

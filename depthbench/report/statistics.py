@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import exp, inf, log, sqrt
 from typing import Any
 
 # Two values span an interval that holds the mean half of the time, whatever the confidence says.
@@ -16,6 +16,7 @@ MIN_SEEDS = 3
 NUM_RESAMPLES = 9_999
 CONFIDENCE = 0.95
 
+_LARGEST_LOG = 700.0
 _MAX_DRAWN = 4_000_000  # numbers held at once while resampling, about 32 MB
 
 
@@ -119,6 +120,38 @@ def combined_means(
     return Estimate(value, value + widening * low, value + widening * high, num)
 
 
+def sum_of_means(
+    strata: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Return the weighted sum of the means of strata, with Student's interval.
+
+    What `combined_means` finds by drawing again, where values are about normal, in a thousandth of
+    the time; without an interval where a stratum has one value.
+
+    Source:
+        Welch 1947; degrees of freedom of Welch and Satterthwaite.
+    """
+    from scipy.special import stdtrit
+
+    num = sum(len(stratum) for stratum in strata)
+    means = [sum(stratum) / len(stratum) for stratum in strata]
+    value = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
+    if min(len(stratum) for stratum in strata) < 2:
+        return Estimate(value, None, None, num)
+    parts = [
+        weight**2 * sum((x - mean) ** 2 for x in stratum) / (len(stratum) - 1) / len(stratum)
+        for weight, mean, stratum in zip(weights, means, strata, strict=True)
+    ]
+    variance = sum(parts)
+    if not variance:
+        return Estimate(value, value, value, num)
+    spread = [part**2 / (len(x) - 1) for part, x in zip(parts, strata, strict=True)]
+    half = float(stdtrit(variance**2 / sum(spread), (1 + confidence) / 2)) * sqrt(variance)
+    return Estimate(value, value - half, value + half, num)
+
+
 def _t_over_z(samples: Sequence[Any], weights: Sequence[float], confidence: float) -> float:
     """Return how much wider Student's interval of a sum of means is than the normal's."""
     from scipy.stats import norm, t
@@ -216,7 +249,10 @@ def _student_interval(
 
 
 def _exp(value: float | None) -> float | None:
-    return None if value is None else exp(value)
+    """Return the ratio behind a log; of few seeds and many comparisons an end can be any number."""
+    if value is None:
+        return None
+    return exp(value) if value < _LARGEST_LOG else inf
 
 
 def median_interval(

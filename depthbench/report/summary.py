@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from depthbench.record import column_names
 from depthbench.report.claims import claims_of, judge
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.origin import origin_of
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
+from depthbench.report.problems import problems_of
+from depthbench.report.processes import process_times
 from depthbench.report.ranking import rank
-from depthbench.report.rows import Row, distinguishing, records, settings_text
+from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
 from depthbench.report.statistics import MIN_SEEDS
-from depthbench.report.values import Problem, RunReport, Summary, Timing
+from depthbench.report.values import RunReport, Summary, Timing
 from depthbench.units import counted
 
 if TYPE_CHECKING:
     from depthbench.store import Run
 
 _CELL_COLUMNS = ("precision", "mode", "num_threads", "cache")
+_VARIANT_COLUMNS = ("variant_id", "dataset", "task")
+# Of a cell: what it is of, and what a report says of it.
+_PLACE_COLUMNS = ("trial_id", *_VARIANT_COLUMNS, "optimizer")
+_TIMING_COLUMNS = (
+    *("phase", "batch_size", *_CELL_COLUMNS, "status", "error"),
+    *("median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples"),
+)
+# Samples are most of a table: of a run with more cells than this a cell's time is its median alone.
+_MAX_SAMPLED = 100_000
+_SAMPLED_COLUMNS = ("samples_seconds", "samples_process")
+_MEMORY_COLUMNS = ("peak_memory_bytes", "saved_activation_bytes")
 # What the work of a cell follows from besides its variant; each noise has cells of its own.
 _WORK_COLUMNS = (*SHAPE_COLUMNS, "noise")
 # The training settings that change the work of a step.
 _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
-_MAX_REASON = 300
 
 
 def summarise(runs: Sequence[Run]) -> Summary:
@@ -52,7 +64,7 @@ def _differing_data(runs: Sequence[Run]) -> set[str]:
     """Return the names of data sets of which the runs read more than one content."""
     digests: dict[str, set[str]] = defaultdict(set)
     for run in runs:
-        for row in records(run.trials, _DATA_COLUMNS):
+        for row in run.rows("trials", _DATA_COLUMNS):
             if row["data_digest"]:
                 digests[_data_name(row)].add(row["data_digest"])
     return {name for name, found in digests.items() if len(found) > 1}
@@ -61,7 +73,7 @@ def _differing_data(runs: Sequence[Run]) -> set[str]:
 def _data_notes(run: Run, differing: set[str]) -> list[str]:
     """Return a line for each data set that is not the same in all that is shown here."""
     contents: dict[str, list[str]] = defaultdict(list)
-    for row in records(run.trials, _DATA_COLUMNS):
+    for row in run.rows("trials", _DATA_COLUMNS):
         name, digest = _data_name(row), row["data_digest"]
         if name in differing and digest and digest not in contents[name]:
             contents[name].append(digest)
@@ -82,13 +94,13 @@ def _data_name(row: Row) -> str:
 def _report(run: Run) -> RunReport:
     facts = run.run
     timings_of = _timing_index(run)
-    statuses = Counter(row["status"] for row in records(run.trials, ["status"]))
+    statuses = Counter(row["status"] for row in run.rows("trials", ["status"]))
     num_finished = sum(num for status, num in statuses.items() if status)
-    num_trials = max(int(facts.get("num_trials") or 0), len(run.trials))
+    num_trials = max(int(facts.get("num_trials") or 0), run.tables.num_rows("trials"))
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
     groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
-    tax = depth_tax(run)
+    tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
         run=str(facts.get("run") or run.folder.name),
@@ -102,16 +114,16 @@ def _report(run: Run) -> RunReport:
         num_finished=num_finished,
         groups=groups,
         claims=tuple(judge(claim, run) for claim in claims_of(run)),
-        problems=tuple(_problems(run)),
+        problems=problems,
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=tax,
-        panels=panels_of(Evidence(run, gatherings, groups, tax)),
+        panels=panels_of(Evidence(run, gatherings, groups, tax, problems)),
         origin=origin_of(facts),
     )
 
 
 def _device(run: Run) -> str | None:
-    found = {row["device"] for row in records(run.trials, ["device"]) if row["device"]}
+    found = {row["device"] for row in run.rows("trials", ["device"]) if row["device"]}
     return ", ".join(sorted(found)) or run.run.get("device")
 
 
@@ -128,14 +140,15 @@ def _notes(run: Run, status: str, num_finished: int, num_trials: int) -> list[st
     corrupt = getattr(run, "corrupt_parts", ())
     if corrupt:
         notes.append(f"{len(corrupt)} result files cannot be read, such as {corrupt[0].name}.")
-    rows = records(run.trials, ["dataset", "data_is_complete", "data_is_official"])
+    rows = run.rows("trials", ["dataset", "data_is_complete"])
     partial = sorted({row["dataset"] for row in rows if row["data_is_complete"] is False})
     if partial:
         notes.append(f"Incomplete data: {', '.join(partial)} lacks some official examples.")
-    flags = [row["flags"] for row in records(run.timings, ["flags"]) if row["flags"]]
+    flags = [row["flags"] for row in run.rows("timings", ["flags"]) if row["flags"]]
     if flags:
         why = ", ".join(sorted({flag for found in flags for flag in found}))
-        notes.append(f"{len(flags)} of {len(run.timings)} timings are doubtful (?): {why}.")
+        num = run.tables.num_rows("timings")
+        notes.append(f"{len(flags):,} of {num:,} timings are doubtful (?): {why}.")
     return notes
 
 
@@ -159,64 +172,54 @@ def _seed_notes(gatherings: Sequence[Gathering]) -> list[str]:
     ]
 
 
-def _problems(run: Run) -> list[Problem]:
-    """Return what did not end well, alike ones counted together, with an example's reason."""
-    found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in records(run.trials, ["family", "depth", "width", "status", "error"]):
-        if row["status"] not in ("ok", None):
-            found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
-    columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
-    for row in records(run.timings, columns):
-        if row["status"] not in ("ok", None):
-            what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
-            found[what, row["status"], _reason(row)] += 1
-    return [Problem(what, status, num, reason) for (what, status, reason), num in found.items()]
-
-
-def _network(row: Row) -> str:
-    return f"{row['family']} (L {row['depth']}, d {row['width']})"
-
-
-def _reason(row: Row) -> str:
-    text = " ".join(str(row["error"] or "").split())
-    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."
-
-
 def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     """Return a function from an entry to its timed cells, in the table's order of settings."""
-    cells = records(run.timings, column_names("timings"))
-    names = ("trial_id", *_WORK_COLUMNS, *_STEP_COLUMNS)
-    trials = {trial["trial_id"]: trial for trial in records(run.trials, names)}
-    shown = distinguishing(cells, _CELL_COLUMNS)
-    by_variant: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for cell in cells:
-        by_variant[cell["variant_id"], cell["dataset"], cell["task"]].append(cell)
+    settings_of_trial = {
+        row["trial_id"]: row
+        for row in run.rows("trials", ("trial_id", *_WORK_COLUMNS, *_STEP_COLUMNS))
+    }
+    kinds = {key_of(row, _CELL_COLUMNS): row for row in run.rows("timings", _CELL_COLUMNS)}
+    shown = distinguishing(list(kinds.values()), _CELL_COLUMNS)
+    extras = {kind: settings_text(row, shown) for kind, row in kinds.items()}
+    by_variant: dict[Key, list[tuple[Row | None, str | None, Timing]]] = defaultdict(list)
+    columns = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
+    if run.tables.num_rows("timings") <= _MAX_SAMPLED:
+        columns = (*columns, *_SAMPLED_COLUMNS, *_MEMORY_COLUMNS)
+    for cell in run.rows("timings", columns):
+        trial = settings_of_trial.get(cell["trial_id"])
+        timing = _timing(cell, extras[key_of(cell, _CELL_COLUMNS)])
+        by_variant[key_of(cell, _VARIANT_COLUMNS)].append((trial, cell["optimizer"], timing))
 
     def timings_of(entry: Entry) -> tuple[Timing, ...]:
-        settings = entry.settings
-        own = by_variant[settings["variant_id"], settings["dataset"], settings["task"]]
-        fitting = [cell for cell in own if _is_of(cell, trials.get(cell["trial_id"]), settings)]
-        ordered = sorted(fitting, key=lambda cell: (cell["phase"], cell["batch_size"]))
-        return tuple(_timing(cell, shown) for cell in ordered)
+        own = by_variant.get(entry.key(_VARIANT_COLUMNS), ())
+        fitting = [timing for *work, timing in own if _is_of(*work, timing.phase, entry.settings)]
+        return tuple(sorted(fitting, key=lambda timing: (timing.phase, timing.batch_size)))
 
     return timings_of
 
 
-def _is_of(cell: Row, trial: Row | None, settings: Row) -> bool:
-    """Say whether a cell's time is that of an entry: only a step depends on the optimizer."""
+def _is_of(trial: Row | None, optimizer: str | None, phase: str, settings: Row) -> bool:
+    """Say whether a cell's time is that of an entry: only a step depends on the optimizer.
+
+    Args:
+        trial: the settings of the trial that the cell was timed for; None where it is not there.
+        optimizer: of the cell.
+        phase: of the cell.
+        settings: of the entry.
+    """
     if trial is None:
-        return cell["optimizer"] in (None, settings["optimizer"])
-    wanted = (*_WORK_COLUMNS, *(_STEP_COLUMNS if cell["phase"] == "train_step" else ()))
+        return optimizer in (None, settings["optimizer"])
+    wanted = (*_WORK_COLUMNS, *(_STEP_COLUMNS if phase == "train_step" else ()))
     return all(trial[name] == settings[name] for name in wanted)
 
 
-def _timing(cell: Row, shown: Sequence[str]) -> Timing:
-    extra = settings_text(cell, shown)
+def _timing(cell: Row, extra: str) -> Timing:
     label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
-    copied = ("phase", "batch_size", "precision", "mode", "num_threads", "cache", "status")
-    measured = ("error", "median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples")
+    times, _ = process_times(cell.get("samples_seconds"), cell.get("samples_process"))
     return Timing(
-        label=label,
-        **{name: cell[name] for name in (*copied, *measured)},
+        label=sys.intern(label),  # a million of them are few different ones
+        **{name: cell[name] for name in _TIMING_COLUMNS},
         flags=tuple(cell["flags"] or ()),
+        process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
+        **{name: cell.get(name) for name in _MEMORY_COLUMNS},
     )

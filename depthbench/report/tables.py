@@ -146,6 +146,8 @@ def check_format(format: str, formats: Sequence[str] = FORMATS) -> None:
 def plain_line(text: str) -> str:
     """Return text on one line, in which nothing can command a terminal or reorder what is read."""
     spaced = " ".join(str(text).split())
+    if spaced.isascii() and spaced.isprintable():
+        return spaced
     return "".join(
         c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in spaced
     )

@@ -18,6 +18,8 @@ from depthbench.grammar import FAMILY_OPTIONS
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 # Of a chart's plot, in pixels, where the chart does not say.
 WIDTH, HEIGHT = 600, 300
+# Of each plot where a chart has several: two fit beside one another.
+SMALL_WIDTH, SMALL_HEIGHT = 270, 200
 # How far variants of one family go from its colour towards the paper, and towards the ink.
 _PALEST, _DARKEST = 0.35, 0.5
 
@@ -154,8 +156,8 @@ def _channels(colour: str) -> list[int]:
     return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
 
 
-def chart_config(theme: Theme) -> dict[str, Any]:
-    """Return a theme as Vega-Lite's configuration."""
+def chart_config(theme: Theme, *, is_one_view: bool = True) -> dict[str, Any]:
+    """Return a theme as Vega-Lite's configuration, for a chart of one view or of several."""
     text = {
         "labelColor": theme.muted,
         "titleColor": theme.ink,
@@ -171,8 +173,8 @@ def chart_config(theme: Theme) -> dict[str, Any]:
         "aria": False,  # a page names the whole chart, and its table holds what it shows
         "view": {
             "stroke": None,
-            "continuousWidth": WIDTH,
-            "continuousHeight": HEIGHT,
+            "continuousWidth": WIDTH if is_one_view else SMALL_WIDTH,
+            "continuousHeight": HEIGHT if is_one_view else SMALL_HEIGHT,
             "step": 26,
         },
         "axis": text | lines | {"titlePadding": 8},

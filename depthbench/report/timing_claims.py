@@ -22,7 +22,7 @@ from depthbench.report.pairs import (
     under_each_budget,
 )
 from depthbench.report.processes import CELL_KEYS
-from depthbench.report.rows import Row, records
+from depthbench.report.rows import Row
 from depthbench.report.statistics import (
     MIN_SEEDS,
     Estimate,
@@ -85,10 +85,9 @@ def _cells(run: Run, claim: ClaimSettings, keys: Sequence[str]) -> list[Row]:
     own = set(column_names("timings"))
     borrowed = ["budgets", *(name for name in named if name not in own)]
     base = ["trial_id", "status", "samples_seconds", "flags", "batch_size", claim.metric]
-    cells = records(run.timings, [*base, *(name for name in named if name in own)])
-    trials = records(run.trials, ["trial_id", *borrowed])
-    by_trial = {trial["trial_id"]: trial for trial in trials}
+    by_trial = {row["trial_id"]: row for row in run.rows("trials", ["trial_id", *borrowed])}
     nothing = dict.fromkeys(borrowed)
+    cells = run.rows("timings", [*base, *(name for name in named if name in own)])
     rows = [by_trial.get(cell["trial_id"], nothing) | cell for cell in cells]
     if any(name.startswith("budget_") for name in named):
         return [share for row in rows for share in under_each_budget(row)]

@@ -21,7 +21,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One timed cell of a variant; times are None where its status is not ok."""
+    """One timed cell of a variant; times are None where its status is not ok.
+
+    `process_seconds` are the quiet times of its processes, as `processes.process_times` has them;
+    these and memory are left out of a run with more than 100,000 cells.
+    """
 
     label: str
     phase: str
@@ -37,6 +41,9 @@ class Timing:
     ci_high_seconds: float | None
     num_samples: int | None
     flags: tuple[str, ...]
+    process_seconds: tuple[float, ...] = ()
+    peak_memory_bytes: int | None = None
+    saved_activation_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +206,9 @@ class Panel:
     keys that no heading shows, and numbers of them are never rounded. `texts` are the same rows as
     people read them, a cell a heading. `finding` is the result in a sentence, empty where the table
     speaks for itself; `num_names` of the headings say what a row is about. `group` is the place in
-    `RunReport.groups` of what the panel is about; None: of the whole run. `is_of_group_table`: its
-    numbers are those of the table of its group, which texts show anyway.
+    `RunReport.groups` of what the panel is about; None: of the whole run. Of long tables people are
+    shown `num_shown` rows at most, where it is given; 0 leaves the table to charts and machines.
+    `is_of_group_table`: its numbers are those of its group's table, which texts show anyway.
     """
 
     kind: str
@@ -212,6 +220,7 @@ class Panel:
     notes: tuple[str, ...] = ()
     num_names: int = 1
     group: int | None = None
+    num_shown: int | None = None
     is_of_group_table: bool = False
 
 

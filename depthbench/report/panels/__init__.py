@@ -2,17 +2,30 @@
 
 Adding one: a module with `panels_of`, which returns none where a run has nothing to say of it, and
 `draw`, which returns an Altair chart of one panel; and a line in `PANELS`. The chart is drawn from
-the panel's rows alone, so that its data table is all that it shows.
+the panel's rows alone, so that its data table is all that it shows; what is of a family has its
+colour from the row's `family`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from depthbench.report.panels import depth_tax, ranking
+from depthbench.report.panels import (
+    curves,
+    depth_tax,
+    determination,
+    frontier,
+    heat_map,
+    learning_rates,
+    problems,
+    ranking,
+    scaling,
+    winners,
+)
 from depthbench.report.panels.evidence import Evidence
+from depthbench.report.tables import plain_line, plain_lines
 from depthbench.report.values import Panel
 
 
@@ -26,15 +39,35 @@ class PanelKind:
 
 PANELS: dict[str, PanelKind] = {
     "ranking": PanelKind(ranking.panels_of, ranking.draw),
+    "winners": PanelKind(winners.panels_of, winners.draw),
+    "frontier": PanelKind(frontier.panels_of, frontier.draw),
+    "heat_map": PanelKind(heat_map.panels_of, heat_map.draw),
+    "curves": PanelKind(curves.panels_of, curves.draw),
+    "learning_rates": PanelKind(learning_rates.panels_of, learning_rates.draw),
     "depth_tax": PanelKind(depth_tax.panels_of, depth_tax.draw),
+    "determination": PanelKind(determination.panels_of, determination.draw),
+    "scaling": PanelKind(scaling.panels_of, scaling.draw),
+    "problems": PanelKind(problems.panels_of, problems.draw),
 }
 
 
 def panels_of(evidence: Evidence) -> tuple[Panel, ...]:
-    """Return every panel that a run has something to say in."""
-    return tuple(panel for kind in PANELS.values() for panel in kind.panels_of(evidence))
+    """Return every panel that a run has something to say in, its text tamed."""
+    return tuple(_tamed(panel) for kind in PANELS.values() for panel in kind.panels_of(evidence))
 
 
 def draw(panel: Panel) -> Any:
     """Return the panel's Altair chart, which gives both its interactive and its static form."""
     return PANELS[panel.kind].draw(panel)
+
+
+def _tamed(panel: Panel) -> Panel:
+    """Return a panel whose texts are lines in which nothing commands a terminal; rows are exact."""
+    return replace(
+        panel,
+        title=plain_line(panel.title),
+        finding=plain_line(panel.finding),
+        headings=tuple(replace(h, title=plain_lines(h.title)) for h in panel.headings),
+        texts=tuple(tuple(plain_line(cell) for cell in row) for row in panel.texts),
+        notes=tuple(plain_line(note) for note in panel.notes),
+    )

@@ -28,6 +28,10 @@
     if (figure.clientWidth < 480) {
       spec.config.legend.columns = 1;
       spec.config.axis.labelLimit = 120;
+      if (spec.columns) { // plots below one another, each as wide as fits
+        spec.columns = 1;
+        spec.config.view.continuousWidth = figure.clientWidth - 110;
+      }
     }
     live.style.minHeight = `${figure.querySelector(".static").clientHeight}px`;
     figure.classList.add("is-live"); // before it is drawn, so that its place has a width
