@@ -219,6 +219,18 @@ def quickstart_run(**facts):
     return make_run(trials, timings, **({"claims": claims} | facts))
 
 
+def ladder_run(**facts):
+    """Return a run of timings alone, of one network at four depths and two widths."""
+    timings = []
+    for width in (32, 64):
+        for depth in (2, 4, 8, 16):
+            seconds = 1e-3 + depth * 1e-4 * (width / 32) ** 1.5
+            samples = [seconds * (1 + 0.01 * ((7 * i) % 9 - 4) / 4) for i in range(9)]
+            row = timing_row("deep", samples, depth=depth, width=width, backbone="mlp")
+            timings.append(row | {"samples_process": [i // 3 for i in range(9)]})
+    return make_run((), timings, **({"run": "ladder"} | facts))
+
+
 def curve_rows(trial_id, values, *, split="val", metric="loss", every=10):
     """Return the curve of one trial: its values, each `every` steps."""
     return [

@@ -18,6 +18,7 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"cli_regressions"},
     {"boundary", "calibrate", "nightly", "cli_options"},
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},
@@ -115,6 +116,24 @@ def test_there_is_no_cycle():
 def test_torch_is_not_loaded(statement):
     code = f"import sys; {statement}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["report", "--help"],
+        ["report", "tests/golden/run-v1"],
+        ["report", "tests/golden/run-v1", "--format", "json"],
+    ],
+)
+def test_what_draws_charts_is_loaded_for_pages_and_figures_alone(arguments):
+    code = (
+        "import sys; from typer.testing import CliRunner; from depthbench.cli import app; "
+        "done = CliRunner().invoke(app, sys.argv[1:]); assert done.exit_code == 0, done.output; "
+        "sys.exit(bool({'altair', 'vl_convert', 'jinja2'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, check=True)
 
 
 def test_expand_is_the_function_whatever_is_imported_first():

@@ -128,7 +128,7 @@ def test_a_run_of_few_seeds_has_panels_without_intervals(num_seeds):
         for row in trial_rows(family, [loss + 0.01 * seed for seed in range(num_seeds)])
     ]
     panels = summarise([make_run(trials, [])]).runs[0].panels
-    assert [panel.kind for panel in panels] == ["winners"]
+    assert [panel.kind for panel in panels] == ["ranking", "winners"]
     assert panels[0].rows[0]["low"] is None
 
 

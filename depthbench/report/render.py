@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from depthbench.report.comparison import Comparison
 from depthbench.report.tables import (
     CI_FORMATS,
+    REPORT_FORMATS,
     captured,
     check_format,
     plain_line,
@@ -108,13 +109,13 @@ def render(summary: Summary, format: str = "terminal", console: Console | None =
 
     Args:
         summary: what to print.
-        format: terminal, md, json or csv.
+        format: terminal, md, json, csv or html.
         console: whose width and colours the terminal format takes (default: standard output's).
 
     Raises:
         ResultError: there is no such format.
     """
-    check_format(format)
+    check_format(format, REPORT_FORMATS)
     if format == "json":
         return to_json(asdict(summary))
     if format == "csv":
@@ -123,6 +124,10 @@ def render(summary: Summary, format: str = "terminal", console: Console | None =
         from depthbench.report.render_markdown import summary_markdown
 
         return summary_markdown(summary)
+    if format == "html":
+        from depthbench.report.render_html import summary_html
+
+        return summary_html(summary)
     from depthbench.report.render_terminal import summary_parts
 
     console = console or _console()

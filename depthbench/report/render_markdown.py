@@ -30,7 +30,8 @@ def _run_markdown(report: RunReport) -> str:
     if report.claims:
         blocks += ["## Claims", judgements_markdown(report.claims)]
     blocks += [_group_markdown(group) for group in report.groups]
-    blocks += [_panel_markdown(panel) for panel in report.panels]
+    told = [panel for panel in report.panels if not panel.is_of_group_table]
+    blocks += [_panel_markdown(panel) for panel in told]
     return "\n\n".join(block for block in blocks if block)
 
 

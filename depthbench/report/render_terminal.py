@@ -56,7 +56,8 @@ def _run_parts(report: RunReport, width: int) -> Iterator[RenderableType]:
     for group in report.groups:
         yield from _group_parts(group, width, is_alone=len(report.groups) == 1)
     for panel in report.panels:
-        yield from _panel_parts(panel, width)
+        if not panel.is_of_group_table:
+            yield from _panel_parts(panel, width)
     lines = dict.fromkeys(line for group in report.groups for line in legend(group))
     if lines:
         yield Text()

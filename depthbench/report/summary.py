@@ -12,6 +12,7 @@ from depthbench.report.claims import claims_of, judge
 from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
+from depthbench.report.origin import origin_of
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.problems import problems_of
@@ -122,6 +123,7 @@ def _report(run: Run, margin: float) -> RunReport:
         notes=(*_notes(run, status, num_finished, num_trials), *_seed_notes(gatherings)),
         depth_tax=tax,
         panels=panels_of(Evidence(run, gatherings, groups, tax, problems)),
+        origin=origin_of(facts),
     )
 
 

@@ -188,6 +188,7 @@ class Panel:
     speaks for itself; `num_names` of the headings say what a row is about. `group` is the place in
     `RunReport.groups` of what the panel is about; None: of the whole run. Of long tables people are
     shown `num_shown` rows at most, where it is given; 0 leaves the table to charts and machines.
+    `is_of_group_table`: its numbers are those of its group's table, which texts show anyway.
     """
 
     kind: str
@@ -200,6 +201,20 @@ class Panel:
     num_names: int = 1
     group: int | None = None
     num_shown: int | None = None
+    is_of_group_table: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What another needs to know to compare results, or to cite them; None: not recorded.
+
+    `environment` is what `environment.collect` found where the run began.
+    """
+
+    suite_hash: str | None
+    depthbench: str | None
+    finished_at: str | None
+    environment: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,7 @@ class RunReport:
     notes: tuple[str, ...]
     depth_tax: DepthTax
     panels: tuple[Panel, ...]
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from depthbench.report.panels import (
     heat_map,
     learning_rates,
     problems,
+    ranking,
     scaling,
     winners,
 )
@@ -37,6 +38,7 @@ class PanelKind:
 
 
 PANELS: dict[str, PanelKind] = {
+    "ranking": PanelKind(ranking.panels_of, ranking.draw),
     "winners": PanelKind(winners.panels_of, winners.draw),
     "frontier": PanelKind(frontier.panels_of, frontier.draw),
     "heat_map": PanelKind(heat_map.panels_of, heat_map.draw),

@@ -1,0 +1,160 @@
+"""Write a report as a page: the answer, the verdicts, then each group with its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from depthbench.report.charts import Spec, filling, specification, svg, with_own_ids
+from depthbench.report.columns import key_columns, legend, sections
+from depthbench.report.origin import citation, environment_facts, run_facts
+from depthbench.report.page import render_page
+from depthbench.report.render_terminal import claim_text, group_title, remarks
+from depthbench.report.tables import Heading
+from depthbench.report.theme import PAGE
+from depthbench.report.values import Group, Panel, RunReport, Summary
+from depthbench.report.verdicts import Judgement
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a page. `families` has one a row, None where a row is of none."""
+
+    headings: tuple[Heading, ...]
+    rows: tuple[tuple[str, ...], ...]
+    num_names: int
+    families: tuple[str | None, ...]
+    faint: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A panel on a page: its chart, where it has one, as it is without scripts and for them."""
+
+    id: str
+    panel: Panel
+    table: Table
+    drawing: Markup | None
+    spec: Spec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section of a page about one group of variants."""
+
+    id: str
+    title: str
+    group: Group
+    table: Table
+    legend: tuple[str, ...]
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim on a page, with all that is to say of its verdict."""
+
+    verdict: str
+    id: str
+    measured: str
+    lines: tuple[str, ...]
+
+
+def summary_html(summary: Summary) -> str:
+    """Return a summary as a page of its own: scripts, styles and data are in it."""
+    runs = [_run_facts(report, f"r{index}") for index, report in enumerate(summary.runs, 1)]
+    figures = [figure for run in runs for figure in run["all_figures"]]
+    suites = ", ".join(dict.fromkeys(report.suite for report in summary.runs))
+    return render_page(
+        "report.html.j2",
+        has_charts=any(figure.spec is not None for figure in figures),
+        title=f"{suites}: depthbench report",
+        runs=runs,
+    )
+
+
+def _run_facts(report: RunReport, place: str) -> dict[str, Any]:
+    figures = [
+        figure_of(panel, f"{place}-p{index}") for index, panel in enumerate(report.panels, 1)
+    ]
+    parts = list(_parts(report, figures, place))
+    return {
+        "id": place,
+        "report": report,
+        "state": report.status if report.is_complete else f"{report.status}, incomplete",
+        "claims": [_claim(judgement) for judgement in report.claims],
+        "parts": parts,
+        "figures": [figure for figure in figures if figure.panel.group is None],
+        "all_figures": figures,
+        "facts": run_facts(report),
+        "environment": environment_facts(report.origin),
+        "citation": citation(report),
+    }
+
+
+def _parts(report: RunReport, figures: Sequence[Figure], place: str) -> Iterator[Part]:
+    for index, group in enumerate(report.groups):
+        yield Part(
+            id=f"{place}-g{index + 1}",
+            title=group_title(group),
+            group=group,
+            table=_group_table(group),
+            legend=tuple(legend(group)),
+            figures=tuple(figure for figure in figures if figure.panel.group == index),
+        )
+
+
+def _group_table(group: Group) -> Table:
+    keys = key_columns(group)
+    columns = keys + [column for section in sections(group) for column in section]
+    return Table(
+        headings=tuple(column.heading for column in columns),
+        rows=tuple(zip(*(column.cells for column in columns), strict=True)),
+        num_names=len(keys),
+        families=tuple(row.family for row in group.rows),
+        faint=tuple(row.rank is None for row in group.rows),
+    )
+
+
+def figure_of(panel: Panel, place: str) -> Figure:
+    """Return a panel as a page shows it.
+
+    Args:
+        panel: what to show.
+        place: an id that no other figure of the page has.
+    """
+    from markupsafe import Markup
+
+    spec = specification(panel, PAGE)
+    return Figure(
+        id=place,
+        panel=panel,
+        table=Table(
+            headings=panel.headings,
+            rows=panel.texts,
+            num_names=panel.num_names,
+            families=tuple(_family(row.get("family")) for row in panel.rows),
+            faint=tuple(False for _ in panel.rows),
+        ),
+        # What Vega writes is escaped.
+        drawing=None if spec is None else Markup(with_own_ids(svg(spec), place)),
+        spec=None if spec is None else filling(spec),
+    )
+
+
+def _family(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _claim(judgement: Judgement) -> Claim:
+    states = judgement.text.rpartition(": ")[0]
+    return Claim(
+        verdict=judgement.verdict,
+        id=judgement.id,
+        measured=claim_text(judgement),
+        lines=(states, *remarks(judgement)),
+    )

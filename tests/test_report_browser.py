@@ -1,0 +1,300 @@
+"""The page of a report, in a real browser; skipped where there is none."""
+
+import json
+import shutil
+
+import pytest
+
+from depthbench.report.render import render
+from depthbench.report.summary import summarise
+from tests.fixtures_results import claim, ladder_run, make_run, quickstart_run, trial_rows
+
+HOSTILE = (
+    "</script><img src=x onerror=\"document.title='run'\"><svg onload=\"document.title='run'\">"
+)
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,900",
+)
+WAIT_SECONDS = 20
+# The text of a page whose contrast with what is behind it is less than 4.5, or 3 where it is large.
+PALE_TEXT = """
+const canvas = document.createElement("canvas");
+canvas.width = canvas.height = 1;
+const context = canvas.getContext("2d", { willReadFrequently: true });
+const channels = (colour) => {
+  context.clearRect(0, 0, 1, 1);
+  context.fillStyle = colour;
+  context.fillRect(0, 0, 1, 1);
+  return Array.from(context.getImageData(0, 0, 1, 1).data);
+};
+const light = (colour) => {
+  const [r, g, b] = channels(colour).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (element) => {
+  for (; element; element = element.parentElement) {
+    const colour = getComputedStyle(element).backgroundColor;
+    if (channels(colour)[3] === 255) return colour;
+  }
+  return "white";
+};
+const pale = [];
+let count = 0;
+for (const element of document.body.querySelectorAll("*")) {
+  const own = Array.from(element.childNodes).some((n) => n.nodeType === 3 && n.data.trim());
+  if (!own || !element.checkVisibility({ visibilityProperty: true })) continue;
+  if (["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+  const style = getComputedStyle(element);
+  const colour = element instanceof SVGElement ? style.fill : style.color;
+  const [low, high] = [light(colour), light(ground(element))].sort((a, b) => a - b);
+  const least = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
+  count += 1;
+  if ((high + 0.05) / (low + 0.05) < least) pale.push([element.textContent, colour]);
+}
+return { pale, count };
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium with its chromedriver here: apt-get install chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield found
+    found.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Give the files of two reports: one as people write them, one that is hostile."""
+    folder = tmp_path_factory.mktemp("pages")
+    quickstart = summarise([quickstart_run(suite_hash="abc"), ladder_run()])
+    losses = [0.1, 0.104, 0.097]
+    trials = trial_rows(HOSTILE, losses, statuses=["ok", "ok", "failed"], test=False)
+    trials += trial_rows("wide", losses, test=False) + trial_rows("deep", losses, test=False)
+    trials[2]["error"] = HOSTILE
+    facts = dict.fromkeys(("suite", "run", "question", "suite_hash"), HOSTILE)
+    facts |= {"claims": [claim(source=HOSTILE)], "environment": {HOSTILE: HOSTILE}}
+    found = {}
+    for name, summary in (
+        ("plain", quickstart),
+        ("hostile", summarise([make_run(trials, **facts)])),
+    ):
+        found[name] = folder / f"{name}.html"
+        found[name].write_text(render(summary, "html"), encoding="ascii")
+    return found
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Open a page as some device shows it, with all its charts drawn."""
+
+    def opener(name="plain", *, width=1200, height=900, scheme="light", scripts=True):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
+        for log in ("browser", "performance"):
+            browser.get_log(log)  # of the pages before
+        browser.get(pages[name].as_uri())
+        if scripts:
+            draw_all(browser)
+        return browser
+
+    yield opener
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def draw_all(browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    for figure in browser.find_elements("css selector", "figure.chart"):
+        browser.execute_script("arguments[0].scrollIntoView()", figure)
+        WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(
+            lambda _, figure=figure: figure.find_elements("css selector", ".live svg path")
+        )
+
+
+def of_one_view(browser):
+    """Return the charts that fill their place; those of several views scroll in it."""
+    figures = browser.find_elements("css selector", "figure.chart")
+    found = [
+        figure
+        for figure in figures
+        if json.loads(figure.find_element("tag name", "script").get_attribute("textContent")).get(
+            "width"
+        )
+        == "container"
+    ]
+    assert len(found) >= 2
+    return found
+
+
+def colours(browser):
+    return browser.execute_script(
+        "const mark = document.querySelector('.live .mark-symbol.role-mark path');"
+        "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(mark).stroke];"
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "hostile"])
+def test_a_page_asks_for_nothing_and_complains_of_nothing(opened, pages, name):
+    browser = opened(name)
+    asked = [
+        entry["message"]
+        for entry in browser.get_log("performance")
+        if '"Network.requestWillBeSent"' in entry["message"]
+    ]
+    addresses = [message for message in asked if pages[name].as_uri() not in message]
+    assert asked and [m for m in addresses if '"url":"data:' not in m] == []
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+
+
+def test_charts_are_drawn_and_fill_their_place(opened):
+    browser = opened()
+    for figure in of_one_view(browser):
+        drawn = figure.find_element("css selector", ".live svg")
+        assert (
+            drawn.is_displayed() and not figure.find_element("class name", "static").is_displayed()
+        )
+        assert 0.8 * figure.size["width"] < drawn.size["width"] <= figure.size["width"]
+    assert len(browser.find_elements("css selector", ".mark-symbol.role-mark path")) >= 4
+
+
+def test_a_page_says_all_without_scripts(opened):
+    browser = opened(scripts=False)
+    for drawing in browser.find_elements("css selector", ".static svg"):
+        assert drawing.size["width"] > 200 and drawing.size["height"] > 50
+    assert not browser.find_element("id", "theme").is_displayed()
+    assert "has the lowest test loss" in browser.find_element("class name", "answer").text
+
+
+@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("width", [360, 768, 1200])
+def test_nothing_is_wider_than_the_screen(opened, name, width):
+    browser = opened(name, width=width, height=780)
+    for details in browser.find_elements("css selector", "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    widths = browser.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert widths[0] <= widths[1] <= width
+
+
+def test_a_chart_on_a_phone_shows_its_plot_without_scrolling(opened):
+    browser = opened(width=360, height=780)
+    for figure in of_one_view(browser):
+        drawing = figure.find_element("class name", "drawing")
+        inner, outer = browser.execute_script(
+            "return [arguments[0].scrollWidth, arguments[0].clientWidth]", drawing
+        )
+        assert inner <= outer
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(opened, scheme):
+    browser = opened(scheme=scheme)
+    for details in browser.find_elements("css selector", "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    found = browser.execute_script(PALE_TEXT)
+    assert found["pale"] == []
+    assert found["count"] > 100
+
+
+def test_dark_is_the_readers_or_the_switchs_and_charts_follow(opened):
+    light = colours(opened(scheme="light"))
+    browser = opened(scheme="dark")
+    dark = colours(browser)
+    assert light[0] == "rgb(255, 255, 255)" and all(
+        a != b for a, b in zip(light, dark, strict=True)
+    )
+    switch = browser.find_element("id", "theme")
+    assert switch.text == "Light"
+    switch.click()
+    assert colours(browser) == light and switch.text == "Dark"
+    switch.click()
+    assert colours(browser) == dark
+
+
+def test_the_keyboard_reaches_every_table_and_chart_in_the_order_of_the_page(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened()
+    wanted = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll, .drawing, summary')]"
+    )
+    browser.execute_script("window.scrollTo(0, 0); document.activeElement.blur()")
+    met = []
+    for _ in range(len(wanted) + 20):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        here = browser.switch_to.active_element
+        if here.tag_name == "body":
+            break
+        met.append(here)
+        if here.tag_name == "summary":
+            here.send_keys(Keys.ENTER)  # what it holds comes next
+    assert met[0].get_attribute("class") == "skip"
+    assert [element for element in met if element in wanted] == wanted
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('details')].every((details) => details.open)"
+    )
+
+
+def test_what_has_the_focus_is_seen_and_the_skip_link_skips(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened()
+    browser.execute_script("window.scrollTo(0, 0)")
+    browser.find_element("tag name", "body").send_keys(Keys.TAB)
+    link = browser.switch_to.active_element
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    assert browser.execute_script(outline) == "solid" and link.rect["y"] >= 0
+    link.send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.activeElement.id") == "main"
+
+
+def test_a_hostile_name_runs_nothing(opened):
+    browser = opened("hostile")
+    assert browser.title != "run" and HOSTILE in browser.title
+    assert browser.find_elements("css selector", "main img") == []
+    assert (
+        browser.execute_script("return document.querySelectorAll('[onload], [onerror]').length")
+        == 0
+    )
+    assert HOSTILE in browser.find_element("tag name", "h1").text
+
+
+def test_a_printed_page_is_light_and_has_the_tables_and_still_charts(opened):
+    browser = opened(scheme="dark")
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        shown = browser.execute_script(
+            "return [getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('.live')).display,"
+            " getComputedStyle(document.querySelector('.static')).display,"
+            " [...document.querySelectorAll('details')].every((details) => details.open)]"
+        )
+        assert shown == ["rgb(255, 255, 255)", "none", "block", True]
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert not browser.find_elements("css selector", "details[open]")
