@@ -4,10 +4,9 @@
     python benchmarks/interval_coverage.py --repeats 2000 --noise exponential
 
 Prints, for each number of seeds, the share of nominal 95% intervals of a mean that hold it: the
-plain percentile bootstrap's, and the report's, which is widened for few seeds; then the same for
-the means of three strata of unlike spread; then how often one of 4 equal variants is named worse
-than the best of them, by Student's paired interval, which the report uses there, and by the
-widened bootstrap.
+plain percentile bootstrap's, and the report's, which is widened for few seeds; the same for the
+means of three strata of unlike spread; and for interquartile means. How often verdicts are wrong:
+benchmarks/verdict_errors.py.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.stats import trim_mean
 
 from depthbench.report.statistics import (
     CONFIDENCE,
-    Estimate,
     bootstrap_interval,
-    paired_difference,
+    interquartile_mean,
     stratified_mean,
 )
 
@@ -31,8 +30,6 @@ NOISES: dict[str, Noise] = {
     "exponential": lambda generator, size: generator.exponential(size=size) - 1,
 }
 Interval = Callable[[Sequence[np.ndarray]], tuple[float, float]]
-NUM_VARIANTS = 4
-NUM_PAIRS = 6
 
 
 def percentile(strata: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -53,39 +50,51 @@ def reported(strata: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def coverage(
-    interval: Interval, noise: Noise, num_seeds: int, spreads: Sequence[float], repeats: int
+    interval: Interval,
+    noise: Noise,
+    num_seeds: int,
+    spreads: Sequence[float],
+    repeats: int,
+    truth: float = 0.0,
 ) -> float:
-    """Return the share of intervals that hold the true mean, 0."""
+    """Return the share of intervals that hold the truth."""
     generator = np.random.default_rng(0)
     num_hits = 0
     for _ in range(repeats):
         low, high = interval([s * noise(generator, num_seeds) for s in spreads])
-        num_hits += low <= 0 <= high
+        num_hits += low <= truth <= high
     return num_hits / repeats
 
 
-def student(first: np.ndarray, second: np.ndarray, confidence: float) -> Estimate | None:
-    """Return the paired difference as `against best` shows it."""
-    return paired_difference(dict(enumerate(first)), dict(enumerate(second)), confidence)
+def middle_percentile(strata: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return the plain percentile bootstrap interval of an interquartile mean."""
+
+    def middle_of(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return trim_mean(np.concatenate(drawn, axis=axis), 0.25, axis=axis)
+
+    return bootstrap_interval(strata, middle_of, CONFIDENCE)
 
 
-def widened(first: np.ndarray, second: np.ndarray, confidence: float) -> Estimate | None:
-    """Return the paired difference with the interval of a claim."""
-    return stratified_mean([first - second], confidence)
+def middle_reported(strata: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return the interval of an interquartile mean that reports show."""
+    found = interquartile_mean(strata)
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
 
 
-def false_winners(compare: Callable[..., Estimate | None], num_seeds: int, repeats: int) -> float:
-    """Return how often the best of equal variants is separated from at least one of the others."""
-    generator = np.random.default_rng(0)
-    confidence = 1 - (1 - CONFIDENCE) / NUM_PAIRS
-    num_false = 0
-    for _ in range(repeats):
-        losses = generator.normal(1.0, 0.02, (NUM_VARIANTS, num_seeds))
-        best = int(losses.mean(axis=1).argmin())
-        others = set(range(NUM_VARIANTS)) - {best}
-        found = [compare(losses[index], losses[best], confidence) for index in others]
-        num_false += any(pair and pair.low is not None and pair.low > 0 for pair in found)
-    return num_false / repeats
+def true_middle(noise: str, num_seeds: int) -> float:
+    """Return the expected interquartile mean of so many values.
+
+    The i-th smallest of n exponential values is expected at 1/n + 1/(n - 1) + ... + 1/(n - i + 1).
+    """
+    if noise == "normal":
+        return 0.0
+    cut = num_seeds // 4
+    kept = [
+        sum(1 / k for k in range(num_seeds - place, num_seeds + 1))
+        for place in range(cut, num_seeds - cut)
+    ]
+    return sum(kept) / len(kept) - 1
 
 
 def main() -> None:
@@ -103,12 +112,14 @@ def main() -> None:
                 for interval in (percentile, reported)
             )
             print(f"{len(spreads):6}  {num_seeds:5}  {plain:10.3f}  {shown:8.3f}", flush=True)
-    if given.noise != "normal":
-        return
-    print(f"a false winner among {NUM_VARIANTS} equal variants")
-    for num_seeds in (3, 5, 10):
-        shares = [false_winners(f, num_seeds, repeats) for f in (student, widened)]
-        print(f"{num_seeds} seeds: Student {shares[0]:.3f}, bootstrap {shares[1]:.3f}", flush=True)
+    print("interquartile means")
+    for num_seeds in (4, 5, 10):
+        truth = true_middle(given.noise, num_seeds)
+        plain, shown = (
+            coverage(interval, noise, num_seeds, [1.0], repeats, truth)
+            for interval in (middle_percentile, middle_reported)
+        )
+        print(f"{1:6}  {num_seeds:5}  {plain:10.3f}  {shown:8.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import unicodedata
 from typing import Any
 
 import typer
@@ -64,7 +65,15 @@ def _complain(*messages: str) -> None:
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text("error: ", style="bold red") + Text("\n".join(messages)))
+    console.print(Text("error: ", style="bold red") + Text(_tamed("\n".join(messages))))
+
+
+def _tamed(text: str) -> str:
+    """Return a message in which no name from a file can command a terminal."""
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
 
 
 def _notes(error: BaseException | None) -> list[str]:

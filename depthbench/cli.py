@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthbench import cli_options as options
 from depthbench.boundary import Boundary, write
 from depthbench.interruption import INTERRUPTED, end_at_another_interrupt
 
@@ -211,6 +212,9 @@ def plan(
 def report(
     runs: Runs = None,
     out: Out = Path("results"),
+    margin: Annotated[
+        float, typer.Option(help="Losses within this fraction of the best are the same.")
+    ] = 0.05,
     figures: Annotated[
         Path | None,
         typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR"),
@@ -220,7 +224,7 @@ def report(
         typer.Option(help="How standard output is written; html is a page in one file."),
     ] = ReportFormat.terminal,
 ) -> None:
-    """Answer the suite's question from its results, with intervals.
+    """Answer the suite's question from its results, with intervals and verdicts.
 
     `--format html > report.html` makes a page for a browser, with charts; it
     needs nothing but itself. How to read it: docs/report.md.
@@ -229,7 +233,7 @@ def report(
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    summary = summarise(chosen_runs(runs, out))
+    summary = summarise(chosen_runs(runs, out), margin=margin)
     if figures:
         from depthbench.report.figures import write_figures
 
@@ -239,13 +243,46 @@ def report(
 
 
 @app.command()
+def compare(
+    baseline: options.Baseline,
+    candidate: options.Candidate,
+    metrics: options.Metrics = None,
+    threshold: options.Threshold = 0.05,
+    confidence: options.Confidence = 0.96,
+    allowed: options.Allowed = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 4 where a change is unresolved.")
+    ] = False,
+    out: Out = Path("results"),
+    format: options.AsForCi = options.CiFormat.terminal,
+) -> None:
+    """Tell whether times and quality have changed from one run to another, and how surely.
+
+    Cells and trials of equal settings are compared, whatever the suites. A
+    change is called where it is unlikely, large, and beyond the noise floors
+    that `calibrate` has measured. Exits 0; 1 where what was ok fails; 3 where
+    something is worse; 4 under --strict where something is unresolved; 5 where
+    the environments differ or nothing could be compared.
+    """
+    from depthbench.report.compare import CompareOptions, compare_runs
+    from depthbench.report.listing import only_run
+    from depthbench.report.render_compare import render_comparison
+
+    asked = (tuple(metrics or ()), threshold, confidence, tuple(allowed or ()), out)
+    chosen = CompareOptions(*asked)
+    found = compare_runs(only_run(baseline), only_run(candidate), chosen)
+    write(render_comparison(found, format.value))
+    raise typer.Exit(found.exit_code(is_strict=strict))
+
+
+@app.command()
 def check(
     runs: Runs = None,
     out: Out = Path("results"),
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 4 where a claim is undecided.")
     ] = False,
-    format: As = Format.terminal,
+    format: options.AsForCi = options.CiFormat.terminal,
 ) -> None:
     """Judge the suite's claims: holds, refuted or undecided. Exits 0, 3, or 4 under --strict."""
     from depthbench.report.claims import check as judge
@@ -255,6 +292,36 @@ def check(
     judgements, code = judge(chosen_runs(runs, out), is_strict=strict)
     write(render_judgements(judgements, format.value))
     raise typer.Exit(code)
+
+
+@app.command()
+def trend(
+    root: Annotated[
+        Path, typer.Argument(help="Folder of results, or of one suite's.", metavar="ROOT")
+    ] = Path("results"),
+    suite: Annotated[
+        str | None, typer.Option(help="The suite (default: each that has runs there).")
+    ] = None,
+    window: Annotated[
+        int,
+        typer.Option(min=1, help="Nights for which a change to the worse is an alarm (exit 3)."),
+    ] = 7,
+    format: As = Format.terminal,
+) -> None:
+    """Follow a suite's times and losses over its runs; exit 3 where one has got worse lately.
+
+    Runs of another environment than the newest one's, unfinished ones and
+    those that cannot be read are told and not judged. Exits 0 where there
+    are too few nights to judge, 5 where there is nothing to follow.
+    """
+    import sys
+
+    from depthbench.report.render_trend import render_trend
+    from depthbench.report.trend import trend as follow
+
+    found = follow(root, suite, window)
+    write(render_trend(found, format.value, encoding=sys.stdout.encoding))
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

@@ -23,6 +23,19 @@ MEND = "Bring it back from a copy, or make the run again with `depthbench run SU
 # Longer than somebody takes to look whether a run is being written.
 LOCK_SECONDS = 0.2
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Facts of run.json that readers rely on; any of them may be null or missing.
+FACT_TYPES: dict[str, tuple[type, str]] = {
+    "suite": (str, "text"),
+    "run": (str, "text"),
+    "status": (str, "text"),
+    "created_at": (str, "text"),
+    "question": (str, "text"),
+    "device": (str, "text"),
+    "num_trials": (int, "a whole number"),
+    "claims": (list, "a list"),
+    "environment": (dict, "a mapping"),
+}
+MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +286,21 @@ def read_run_json(folder: RunFolder | Path | str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value.keys() & {"suite", "schema_version"}:
         raise ResultError(f"{path}: not depthbench's: it names no suite. {MEND}")
     check_version(path, value.get("schema_version", SCHEMA_VERSION))
+    _check_facts(path, value)
     return value
+
+
+def _check_facts(path: Path, value: dict[str, Any]) -> None:
+    """Refuse what nothing of ours has written, so that no reader need expect it.
+
+    Raises:
+        ResultError: A fact that readers rely on is of another type.
+    """
+    for name, (kind, words) in FACT_TYPES.items():
+        fact = value.get(name)
+        if fact is not None and not isinstance(fact, kind):
+            shown = repr(fact) if len(repr(fact)) <= MAX_SHOWN else f"{repr(fact)[:MAX_SHOWN]}..."
+            raise ResultError(f"{path}: {name} is {shown}, not {words}. {MEND}")
 
 
 def check_version(path: Path, version: object) -> None:

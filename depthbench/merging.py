@@ -187,7 +187,8 @@ def read_table(path: Path, name: str, only: Sequence[str] | None = None) -> pa.T
     """
     try:
         with reading(path, name), open_table(path) as file:
-            present = [column for column in only or () if column in file.schema_arrow.names]
+            names = file.schema_arrow.names  # made anew at each look
+            present = [column for column in only or () if column in names]
             return conform(file.read(columns=present or None), name, only)
     except FileNotFoundError:
         return conform(table_schema(name).empty_table(), name, only)

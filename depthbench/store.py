@@ -36,8 +36,10 @@ from depthbench.parts import (
 from depthbench.record import METRICS, TABLES, column_names
 from depthbench.run_tables import Tables, open_tables, plain_rows
 from depthbench.tables import (
+    ORDER,
     check_names,
     conform,
+    ordered,
     part_schema,
     to_frame,
 )
@@ -238,6 +240,31 @@ def _trial(folder: RunFolder, trial_id: str) -> dict[str, Any]:
         raise ResultError(f"{folder.path}: has no trial {trial_id}. {AGAIN}")
     known = set(part_schema("trials").names)
     return {name: value for name, value in table.to_pylist()[0].items() if name in known}
+
+
+def read_rows(
+    folder: RunFolder | Path | str, name: str, only: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return some columns of `trials` or `timings` as rows, in order; the others are not read.
+
+    Args:
+        folder: The run.
+        name: The table.
+        only: The columns; null where the file has none of that name.
+
+    Raises:
+        ResultError: A file is missing or cannot be read, or is of a newer schema.
+    """
+    place = as_run_folder(folder)
+    wanted = tuple(dict.fromkeys((*only, *ORDER[name], PART_KEYS[name][1])))
+    parts = read_parts(place, name, set_aside=False, only=wanted, is_all_checked=False)
+    if parts.corrupt:
+        raise ResultError(f"{parts.corrupt[0]}: cannot be read; {AGAIN}")
+    if not parts.paths and not place.table(name).exists():
+        raise ResultError(f"{place.table(name)}: missing. Bring it back from a copy, or {AGAIN}")
+    new = conform(parts.table, name, wanted)
+    table = replaced(read_table(place.table(name), name, wanted), new, PART_KEYS[name][1])
+    return list(ordered(name, table).to_pylist())
 
 
 def read_run(folder: RunFolder | Path | str) -> Run:

@@ -224,10 +224,11 @@ def cli_page() -> str:
 
 
 EXIT_CODES = (
-    "Tables go to people; `--format json`, `csv` and `md` go to machines, on standard output,\n"
-    "with progress and messages on standard error. Exit codes: 0 fine; 1 finished, some trials\n"
-    "failed; 2 bad usage or bad suite; 3 a claim refuted; 4 undecided, under `--strict`; 5\n"
-    "nothing to judge; 130 interrupted, by Ctrl-C or SIGTERM. Where several apply:\n"
+    "Tables go to people; `--format json`, `csv` and `md` go to machines, `junit` and `github` to\n"
+    "continuous integration, on standard output, with progress and messages on standard\n"
+    "error. Exit codes: 0 fine; 1 finished, some trials failed; 2 bad usage or bad suite; 3 a\n"
+    "claim refuted, or something worse than it was; 4 undecided, under `--strict`; 5 nothing to\n"
+    "judge, or not comparable; 130 interrupted, by Ctrl-C or SIGTERM. Where several apply:\n"
     "2, 5, 3, 1, 4 in that order."
 )
 

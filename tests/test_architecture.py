@@ -18,7 +18,7 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"boundary", "calibrate", "nightly"},
+    {"boundary", "calibrate", "nightly", "cli_options"},
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},
     {"run_work", "known_speeds"},
@@ -106,6 +106,7 @@ def test_there_is_no_cycle():
         "import depthbench.suite, depthbench.checks, depthbench.variants",
         "import depthbench.store, depthbench.environment, depthbench.executors",
         "import depthbench.report.summary, depthbench.report.claims, depthbench.report.render",
+        "import depthbench.report.compare, depthbench.report.render_compare",
         "import depthbench.data",
         "import depthbench.plan, depthbench.progress",
         "from depthbench import load_suite, read_run",

@@ -18,7 +18,7 @@ from tests.test_run import TINY
 from tests.test_suite import MINIMAL
 
 COMMANDS = (
-    "run plan report check calibrate sample runs families datasets schema doctor init".split()  # noqa: SIM905
+    "run plan report check trend calibrate sample runs families datasets schema doctor init".split()  # noqa: SIM905
 )
 
 
@@ -43,7 +43,7 @@ def results(tmp_path_factory):
 def test_help_names_every_command():
     text = call("--help").stdout
     assert all(command in text for command in COMMANDS)
-    for command in COMMANDS:
+    for command in (*COMMANDS, "compare"):
         assert "Usage:" in call(command, "--help").stdout
 
 
@@ -98,6 +98,8 @@ def test_report_answers_in_every_format(results):
     page = call("report", "--out", out, "--format", "html", "--figures", out.parent / "figures")
     assert page.stdout.startswith("<!doctype html>") and page.stdout.isascii()
     assert "figures to" in page.stderr and (out.parent / "figures" / "ranking.svg").exists()
+    call("report", "--out", out, "--margin", "0.01")
+    assert "above 0 and below 1" in call("report", "--out", out, "--margin", "2", code=2).stderr
 
 
 def test_check_judges_and_exits_by_the_verdict(results):

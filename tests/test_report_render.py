@@ -116,7 +116,10 @@ def test_csv_has_a_line_a_variant_with_full_precision(summary):
     assert float(lines[0]["inference_batch_1_median_seconds"]) == pytest.approx(9.0225e-05)
     assert lines[0]["against_best"] == ""
     assert float(lines[2]["against_best"]) > 1.2
-    assert lines[2]["against_best_is_separated"] == "true"
+    assert [line["against_best_verdict"] for line in lines] == ["", "same", "worse", "worse"]
+    assert 0 < float(lines[2]["against_best_p_value"]) < float(lines[2]["against_best_q_value"])
+    assert float(lines[0]["test_loss_iqm"]) == pytest.approx((0.080 + 0.081 + 0.083) / 3)
+    assert {line["num_seeds"] for line in lines} == {"5"}
 
 
 def test_an_unknown_format_names_those_there_are(summary):
@@ -227,4 +230,32 @@ def test_a_table_that_goes_on_below_names_its_rows_again():
 def test_the_legend_says_which_interval_is_which(summary):
     text = " ".join(render(summary, "terminal", console(200)).split())
     assert "95% interval of the mean over seeds: a bootstrap, widened for few seeds." in text
-    assert "against best: paired by seed, Student's 95% interval for all pairs together" in text
+    assert "Student's interval of the test behind the verdict" in text
+    assert "same: surely within 5% of the best" in text
+    assert "q < 0.05 over all comparisons of the run" in text
+    assert "IQM: interquartile mean" in text
+    assert "seeds show a difference" not in text
+
+
+def test_the_legend_says_what_seeds_show_where_something_is_unresolved():
+    trials = trial_rows("wide", WIDE) + trial_rows("deep", [0.085, 0.080, 0.082, 0.079, 0.084])
+    text = " ".join(render(summarise([make_run(trials)]), "terminal", console(200)).split())
+    assert "unresolved: neither is shown" in text
+    assert "5 seeds show a difference above 1.2 times its standard deviation" in text
+    assert "10 seeds one above 0.7" in text
+
+
+def test_verdicts_are_words_in_the_tables(summary):
+    text = render(summary, "md")
+    table = [line.split("|") for line in text.splitlines() if re.match(r"\| (#|\d) \|", line)]
+    place = [cell.strip() for cell in table[0]].index("verdict")
+    words = [row[place].strip() for row in table[1:]]
+    assert words == ["best", "same", "worse", "worse"]
+
+
+def test_three_seeds_have_no_interquartile_mean_to_show():
+    trials = trial_rows("wide", WIDE[:3]) + trial_rows("deep", DEEP[:3])
+    few = summarise([make_run(trials)])
+    assert "IQM" not in render(few, "md")
+    (report,) = json.loads(render(few, "json"))["runs"]
+    assert "test_loss" in report["groups"][0]["rows"][0]["interquartile_means"]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from depthbench.report.statistics import (
+    interquartile_mean,
     mean_interval,
     median_interval,
-    paired_difference,
     stratified_mean,
 )
 
@@ -104,27 +104,47 @@ def test_one_thin_stratum_takes_the_interval_away():
     assert stratified_mean([[1.0, 2.0, 3.0], [1.0, 2.0]]).low is None
 
 
-def test_a_paired_difference_uses_common_seeds_alone():
-    found = paired_difference({0: 3.0, 1: 5.0, 2: 7.0, 9: 100.0}, {0: 1.0, 1: 3.0, 2: 5.0, 8: 0.0})
-    assert (found.value, found.low, found.high, found.num) == (2.0, 2.0, 2.0, 3)
+def test_an_interquartile_mean_is_that_of_the_middle_half():
+    found = interquartile_mean([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 100.0]])
+    assert (found.value, found.num) == (4.5, 8)
+    assert found.low < 4.5 < found.high
 
 
-def test_a_paired_difference_has_students_interval():
-    # Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975; 2) = 4.30265.
-    found = paired_difference({0: 1.0, 1: 2.0, 2: 3.0}, {0: 0.0, 1: 0.0, 2: 0.0})
-    assert found.value == 2.0
-    assert found.high - 2.0 == pytest.approx(4.30265 / np.sqrt(3), rel=1e-5)
-    assert 2.0 - found.low == pytest.approx(found.high - 2.0)
+def test_a_seed_astray_moves_the_mean_and_not_the_interquartile_mean():
+    near, far = [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 500.0]
+    assert interquartile_mean([near]).value == interquartile_mean([far]).value == 3.0
+    assert mean_interval(far).value > 100
 
 
-def test_a_paired_ratio_is_a_geometric_mean():
-    found = paired_difference({0: 2.0, 1: 8.0}, {0: 1.0, 1: 1.0}, is_ratio=True)
-    assert found.value == pytest.approx(4.0)
-    assert found.low is None
+@pytest.mark.parametrize("values", [[3.0], [1.0, 3.0], [1.0, 2.0, 6.0]])
+def test_fewer_than_four_seeds_have_no_quarter_to_leave_out(values):
+    found, mean = interquartile_mean([values]), mean_interval(values)
+    assert (found.value, found.num) == (pytest.approx(mean.value), mean.num)
+    assert (found.low is None) == (len(values) < 3)
 
 
-def test_no_common_seed_is_no_difference():
-    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+def test_an_interquartile_mean_draws_within_strata():
+    apart = interquartile_mean([[1.0] * 4, [9.0] * 4])
+    assert (apart.value, apart.low, apart.high) == (5.0, 5.0, 5.0)
+    together = interquartile_mean([[1.0] * 4 + [9.0] * 4])
+    assert together.low < 3.0
+    assert interquartile_mean([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]]).low is None
+
+
+def test_an_interquartile_mean_ends_where_values_must():
+    shares = [0.9, 0.999, 0.97, 0.999]
+    assert interquartile_mean([shares], bounds=(0.0, 1.0)).high == 1.0
+    assert interquartile_mean([shares]).high > 1.0
+
+
+@pytest.mark.parametrize("num_seeds", [4, 5, 10])
+def test_an_interquartile_interval_covers_about_as_often_as_it_says(num_seeds):
+    generator = np.random.default_rng(2)
+    num_hits = 0
+    for _ in range(300):
+        found = interquartile_mean([generator.normal(size=num_seeds)])
+        num_hits += found.low <= 0 <= found.high
+    assert 0.90 <= num_hits / 300 <= 0.99
 
 
 def test_the_median_has_an_interval_from_six_samples_on():
@@ -143,23 +163,6 @@ def test_the_median_interval_covers_as_often_as_it_says():
     ends = [median_interval(sample) for sample in draws]
     covered = np.mean([low <= np.log(2) <= high for low, high in ends])
     assert 0.94 <= covered <= 0.99  # exactly 0.965
-
-
-def test_equal_variants_are_rarely_separated_from_the_best_of_them():
-    from depthbench.report.values import Comparison
-
-    generator = np.random.default_rng(3)
-    num_false = 0
-    for _ in range(300):
-        losses = generator.normal(1.0, 0.02, size=(4, 5))
-        best = losses.mean(axis=1).argmin()
-        for index in set(range(4)) - {best}:
-            pair = (dict(enumerate(losses[i])) for i in (index, best))
-            found = paired_difference(*pair, 1 - 0.05 / 6, is_ratio=True)
-            if Comparison(True, found.value, found.low, found.high, found.num).is_separated:
-                num_false += 1
-                break
-    assert num_false / 300 < 0.08
 
 
 def test_reports_never_import_torch():

@@ -18,6 +18,7 @@ from tests.fixtures_results import (
 
 WIDE = [0.081, 0.084, 0.078, 0.083, 0.080]
 DEEP = [0.100, 0.104, 0.097, 0.102, 0.099]
+NEAR = [0.085, 0.080, 0.082, 0.079, 0.084]
 
 
 def reported(trials, timings=(), **facts):
@@ -36,30 +37,80 @@ def row_of(group, family):
     return found[0]
 
 
-def test_the_answer_names_the_best_its_lead_and_what_is_not_separated():
+def test_the_answer_names_the_best_and_what_the_others_are():
     group = summarise([quickstart_run()]).runs[0].groups[0]
     assert group.answer == (
         "At equal total_params (20,000 within 2%) on digits, wide (L 1, d 96) has the lowest "
-        "test loss: 0.0812 [0.0783, 0.0841] over 5 seeds, 19.1% below deep [18.4%, 19.9%] and "
-        "33% below hourglass [25%, 40%]; parallel_shallow is not separated from it; at inference "
-        "batch 1 wide is 1.3x faster than parallel_shallow."
+        "test loss: 0.0812 [0.0783, 0.0841] over 5 seeds; parallel_shallow is "
+        "the same as wide within 5%; deep is worse by 23.7% [22.7, 24.6] and hourglass by 49% "
+        "[36, 63]; at inference batch 1 wide is 1.3x faster than parallel_shallow."
     )
+    verdicts = [row.against_best and row.against_best.verdict for row in group.rows]
+    assert verdicts == [None, "same", "worse", "worse"]
     assert [row.rank for row in group.rows] == [1, 2, 3, 4]
     assert group.num_comparisons == 6
 
 
-def test_a_lead_is_that_of_the_geometric_mean_of_paired_ratios():
+def test_a_distance_is_the_geometric_mean_of_paired_ratios():
     group = only_group(trial_rows("wide", [1.0, 2.0, 4.0]) + trial_rows("deep", [2.0, 4.0, 8.0]))
     found = row_of(group, "deep").against_best
     assert (found.value, found.num_seeds) == (pytest.approx(2.0), 3)
-    assert "50.00% below deep [50.00%, 50.00%]" in group.answer
+    assert "deep is worse by 100.0% [100.0, 100.0]" in group.answer
 
 
-def test_a_tie_has_no_winner():
+def test_a_tie_is_the_same():
     group = only_group(trial_rows("wide", WIDE) + trial_rows("deep", WIDE))
+    assert "no variant stands out: wide (L 4, d 32) has the lowest" in group.answer
+    assert group.answer.endswith("; deep is the same as wide within 5%.")
+
+
+def test_what_seeds_do_not_tell_apart_is_unresolved_and_not_the_same():
+    group = only_group(trial_rows("wide", WIDE) + trial_rows("deep", NEAR))
     assert "no variant stands out" in group.answer
-    assert "deep is not separated from it" in group.answer
+    assert group.answer.endswith("; deep is unresolved.")
     assert "same" not in group.answer.split()
+
+
+def test_each_verdict_has_its_clause():
+    trials = trial_rows("wide", WIDE)
+    near = [0.0812, 0.0841, 0.0782, 0.0831, 0.0801]
+    for depth in (2, 4, 6):
+        trials += trial_rows("hourglass", near, depth=depth)
+    for depth, factor in ((1, 1.9), (2, 1.5), (3, 1.7), (4, 2.5)):
+        trials += trial_rows("deep", [factor * value for value in near], depth=depth)
+    trials += trial_rows("parallel_shallow", [0.2, 0.09, 0.07, 0.2, 0.08])
+    answer = only_group(trials).answer
+    assert (
+        "; hourglass (L 2, d 32), hourglass (L 4, d 32) and hourglass (L 6, d 32) are the same as "
+        "wide within 5%; deep (L 2, d 32) is worse by 50." in answer
+    )
+    assert ", deep (L 3, d 32) by 70." in answer
+    assert answer.endswith(" and 2 others by more; parallel_shallow is unresolved.")
+
+
+def test_the_margin_is_the_readers():
+    near = [1.03 * value for value in [0.0812, 0.0841, 0.0782, 0.0831, 0.0801]]
+    run = make_run(trial_rows("wide", WIDE) + trial_rows("deep", near))
+    answers = [summarise([run], margin=m).runs[0].groups[0].answer for m in (0.05, 0.02)]
+    assert answers[0].endswith("deep is the same as wide within 5%.")
+    assert "deep is worse by 3" in answers[1]
+
+
+def test_q_values_are_over_all_groups_of_a_run():
+    one = trial_rows("wide", WIDE) + trial_rows("deep", DEEP)
+    other = trial_rows("wide", WIDE, dataset="mnist") + trial_rows("deep", NEAR, dataset="mnist")
+    alone = row_of(only_group(one), "deep").against_best
+    among = row_of(reported(one + other).groups[0], "deep").against_best
+    assert among.p_value == alone.p_value
+    assert among.q_value == pytest.approx(2 * alone.q_value)
+
+
+def test_interquartile_means_stand_beside_means():
+    row = only_group(trial_rows("wide", [0.1, 0.2, 0.3, 0.4, 9.0])).rows[0]
+    assert row.interquartile_means.keys() == row.metrics.keys()
+    found = row.interquartile_means["test_loss"]
+    assert (found.value, found.num) == (pytest.approx(0.3), 5)
+    assert found.low >= 0.0
 
 
 @pytest.mark.parametrize(("num", "seeds"), [(1, "1 seed"), (2, "2 seeds")])

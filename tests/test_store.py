@@ -337,6 +337,29 @@ def test_a_run_of_schema_version_1_can_always_be_read(tmp_path):
     assert_same(run, store.read_run(copy))
 
 
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_rows_of_some_columns_are_those_of_the_whole(folder, is_merged):
+    fill(folder)
+    if is_merged:
+        store.merge(folder)
+    rows = store.read_rows(folder, "trials", ("seed", "lr", "norm"))
+    whole = store.read_run(folder).trials
+    assert [row["trial_id"] for row in rows] == list(whole["trial_id"])
+    assert [row["seed"] for row in rows] == list(whole["seed"])
+    assert {row["norm"] for row in rows} == {None}
+    assert "val_loss" not in rows[0]
+
+
+def test_rows_are_not_read_from_what_is_broken_or_missing(folder):
+    with pytest.raises(store.ResultError, match=r"trials\.parquet: missing"):
+        store.read_rows(folder, "trials", ("seed",))
+    fill(folder)
+    part = next(folder.parts.glob("trial-*"))
+    part.write_bytes(b"")
+    with pytest.raises(store.ResultError, match="cannot be read"):
+        store.read_rows(folder, "trials", ("seed",))
+
+
 def test_the_store_is_light_to_import_and_never_loads_torch(merged):
     code = """
 import sys

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
+from depthbench.report.comparison import Comparison, Verdict
 from depthbench.report.groups import Gathering
 from depthbench.report.rows import join
 from depthbench.report.statistics import MIN_SEEDS, Estimate
@@ -62,7 +64,7 @@ def answer_of(gathering: Gathering, metric: str | None, rows: Sequence[VariantRo
             f"{place}, {best.full_name} is the only variant to rank, with a {name} of "
             f"{_over_seeds(found)}; a comparison needs two."
         )
-    if all(row.against_best is None or row.against_best.low is None for row in ranked[1:]):
+    if not any(row.against_best and row.against_best.verdict for row in ranked[1:]):
         return _no_verdict(place, name, metric, best, ranked)
     return _verdict(place, name, found, best, ranked[1:])
 
@@ -70,38 +72,61 @@ def answer_of(gathering: Gathering, metric: str | None, rows: Sequence[VariantRo
 def _verdict(
     place: str, name: str, found: Estimate, best: VariantRow, others: Sequence[VariantRow]
 ) -> str:
-    separated = [row for row in others if row.against_best and row.against_best.is_separated]
-    near = [row for row in others if row not in separated]
-    if not separated:
-        verb = "is" if len(near) == 1 else "are"
-        return (
-            f"{place}, no variant stands out: {best.full_name} has the lowest {name}, "
-            f"{_over_seeds(found)}, but {_named(near)} {verb} not separated from it."
-        )
-    leads = [_lead(row) for row in separated[:2]]
-    if len(separated) > 2:
-        leads.append(f"more below {_named(separated[2:])}")
-    tail = ""
-    if near:
-        verb = "is" if len(near) == 1 else "are"
-        tail = f"; {_named(near)} {verb} not separated from it"
-    return (
-        f"{place}, {best.full_name} has the lowest {name}: {_over_seeds(found)}, "
-        f"{join(leads)}{tail}."
-    )
-
-
-def _lead(row: VariantRow) -> str:
-    """Return how far the best is below a variant: 12% below deep [5%, 19%]."""
-    found = row.against_best
-    assert found is not None and found.low is not None and found.high is not None
-    if found.is_ratio:
-        value, low, high = (1 - 1 / end for end in (found.value, found.low, found.high))
-        text = format_percentages(value, low, high).replace(",", "%,").replace("]", "%]")
+    by_verdict: dict[Verdict | None, list[VariantRow]] = defaultdict(list)
+    for row in others:
+        by_verdict[row.against_best.verdict if row.against_best else None].append(row)
+    if by_verdict["worse"]:
+        start = f"{best.full_name} has the lowest {name}: {_over_seeds(found)}"
     else:
-        text = format_estimate(found.value, found.low, found.high)
-    value_text, _, interval = text.partition(" ")
-    return f"{value_text} below {row.name} {interval}"
+        start = (
+            f"no variant stands out: {best.full_name} has the lowest {name}, {_over_seeds(found)}"
+        )
+    return f"{place}, {'; '.join([start, *_clauses(best, by_verdict)])}."
+
+
+def _clauses(
+    best: VariantRow, by_verdict: Mapping[Verdict | None, Sequence[VariantRow]]
+) -> Iterator[str]:
+    """Yield what the variants of each verdict are, a clause each."""
+    if same := by_verdict.get("same"):
+        margin = format_fraction(_compared(same[0]).margin)
+        yield f"{_named(same)} {_are(same)} the same as {best.name} within {margin}"
+    if worse := by_verdict.get("worse"):
+        yield _worse(worse)
+    if better := by_verdict.get("better"):
+        yield f"{_named(better)} {_are(better)} better over the seeds in common"
+    if unresolved := by_verdict.get("unresolved"):
+        yield f"{_named(unresolved)} {_are(unresolved)} unresolved"
+    if untested := by_verdict.get(None):
+        yield f"{_named(untested)} {'has' if len(untested) == 1 else 'have'} too few seeds to tell"
+
+
+def _worse(rows: Sequence[VariantRow]) -> str:
+    """Return by how much variants are worse: deep is worse by 24% [22, 25]."""
+    ordered = sorted(rows, key=lambda row: _compared(row).value)
+    first, second, rest = ordered[0], ordered[1:2], ordered[2:]
+    parts = [f"{first.name} is worse by {_distance(first)}"]
+    parts += [f"{row.name} by {_distance(row)}" for row in second]
+    if rest:
+        parts.append(f"{rest[0].name if len(rest) == 1 else f'{len(rest)} others'} by more")
+    return join(parts)
+
+
+def _distance(row: VariantRow) -> str:
+    found = _compared(row)
+    if not found.is_ratio:
+        return format_estimate(found.value, found.low, found.high)
+    ends = (None if end is None else end - 1 for end in (found.low, found.high))
+    return format_percentages(found.value - 1, *ends)
+
+
+def _compared(row: VariantRow) -> Comparison:
+    assert row.against_best is not None
+    return row.against_best
+
+
+def _are(rows: Sequence[VariantRow]) -> str:
+    return "is" if len(rows) == 1 else "are"
 
 
 def _no_verdict(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from depthbench.record import METRICS
 from depthbench.report.answer import metric_name
+from depthbench.report.comparison import ALPHA, Comparison
+from depthbench.report.paired_tests import smallest_told
+from depthbench.report.statistics import MIN_INTERQUARTILE, MIN_SEEDS
 from depthbench.report.tables import GAP, Heading, plain_line
 from depthbench.report.values import Group, VariantRow
 from depthbench.units import (
@@ -17,6 +20,8 @@ from depthbench.units import (
     format_percentages,
     format_seconds,
 )
+
+TOO_FEW_SEEDS = "too few seeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def _quality(group: Group) -> list[Shown]:
     if any(row.against_best is not None for row in group.rows):
         versus = [_versus(row) for row in group.rows]
         columns.append(_shown("against best", versus, is_number=True))
+        columns.append(_shown("verdict", [_verdict(row) for row in group.rows]))
     if any(row.not_ranked_because for row in group.rows):
         columns.append(_shown("not ranked", [row.not_ranked_because for row in group.rows]))
     return columns
@@ -77,13 +83,18 @@ def _metric_text(row: VariantRow, metric: str) -> str:
 def _versus(row: VariantRow) -> str:
     found = row.against_best
     if found is None:
-        return "best" if row.rank == 1 else "-"
+        return "-"
     if found.is_ratio:
         ends = (None if end is None else end - 1 for end in (found.low, found.high))
-        text = format_percentages(found.value - 1, *ends, is_signed=True)
-    else:
-        text = format_estimate(found.value, found.low, found.high)
-    return text if found.is_separated or found.low is None else f"~ {text}"
+        return format_percentages(found.value - 1, *ends, is_signed=True)
+    return format_estimate(found.value, found.low, found.high)
+
+
+def _verdict(row: VariantRow) -> str:
+    if row.rank is None or row.rank == 1:
+        return "best" if row.rank else "-"
+    found = row.against_best
+    return found.verdict if found and found.verdict else TOO_FEW_SEEDS
 
 
 def _size(group: Group) -> list[Shown]:
@@ -97,6 +108,10 @@ def _size(group: Group) -> list[Shown]:
     )
     columns.append(_shown("lr", [_lr(row) for row in rows], is_number=True))
     columns.append(_shown("seeds", [_seeds(row) for row in rows], is_number=True))
+    if group.metric and any(row.num_seeds >= MIN_INTERQUARTILE for row in rows):
+        title = f"{metric_name(group.metric)}\nIQM"
+        cells = [_interquartile_text(row, group.metric) for row in rows]
+        columns.append(_shown(title, cells, is_number=True))
     return columns
 
 
@@ -108,6 +123,13 @@ def _lr(row: VariantRow) -> str:
 
 def _seeds(row: VariantRow) -> str:
     return str(row.num_seeds) + (f" of {row.num_trials}" if row.num_seeds < row.num_trials else "")
+
+
+def _interquartile_text(row: VariantRow, metric: str) -> str:
+    found = row.interquartile_means.get(metric)
+    if found is None or found.num < MIN_INTERQUARTILE:
+        return "-"
+    return format_estimate(found.value, found.low, found.high)
 
 
 def _times(group: Group) -> list[Shown]:
@@ -135,25 +157,48 @@ def _times_of(rows: Sequence[VariantRow], label: str) -> list[str]:
 
 def legend(group: Group) -> list[str]:
     """Return what a reader needs to read a group's tables; alike for alike groups."""
-    ranked = [row for row in group.rows if row.rank is not None]
     lines = []
     if any(found.low is not None for row in group.rows for found in row.metrics.values()):
         lines.append(
             f"[..]: {group.confidence:.0%} interval of the mean over seeds: a bootstrap, widened "
             "for few seeds."
         )
-    compared = [row.against_best for row in ranked if row.against_best is not None]
-    if any(found.low is not None for found in compared):
-        together = " for all pairs together" if group.num_comparisons > 1 else ""
-        mark = "; ~ not separated from it" if any("~" in _versus(row) for row in ranked) else ""
-        lines.append(
-            f"against best: paired by seed, Student's {group.confidence:.0%} interval"
-            f"{together}{mark}."
-        )
+    lines += _verdict_lines(group)
+    if any(row.num_seeds >= MIN_INTERQUARTILE for row in group.rows):
+        lines.append("IQM: interquartile mean, that of the middle half of the seeds.")
     if any(row.timings for row in group.rows):
         doubt = "; ? doubtful" if any(t.flags for row in group.rows for t in row.timings) else ""
         lines.append(f"Times: median of one call ± the wider half of its 95% interval{doubt}.")
     return lines
+
+
+def _verdict_lines(group: Group) -> list[str]:
+    """Return how verdicts are given, and what so many seeds can tell where they leave some open."""
+    judged = [found for row in group.rows if (found := row.against_best) and found.verdict]
+    lines = []
+    if judged:
+        margin = format_fraction(judged[0].margin)
+        lines += [
+            "against best: paired by seed, Student's interval of the test behind the verdict.",
+            f"same: surely within {margin} of the best; worse: surely not the best; both at "
+            f"q < {ALPHA:g} over all comparisons of the run; unresolved: neither is shown.",
+        ]
+    unresolved = [found for found in judged if found.verdict == "unresolved"]
+    if unresolved:
+        lines.append(_what_seeds_tell(min(unresolved, key=lambda found: found.num_seeds)))
+    if any(_verdict(row) == TOO_FEW_SEEDS for row in group.rows):
+        lines.append(f"{TOO_FEW_SEEDS}: a verdict needs {MIN_SEEDS} in common with the best.")
+    return lines
+
+
+def _what_seeds_tell(found: Comparison) -> str:
+    assert found.confidence is not None
+    num, more = found.num_seeds, 2 * found.num_seeds
+    here, there = (smallest_told(n, found.confidence) for n in (num, more))
+    return (
+        f"{num} seeds show a difference above {here:.1f} times its standard deviation between "
+        f"seeds, {more} seeds one above {there:.1f}."
+    )
 
 
 def _shown(title: str, cells: Sequence[str], *, is_number: bool = False) -> Shown:

@@ -123,7 +123,9 @@ def _rows(run: Run) -> Iterator[Row]:
     has_graphs = any(row["mode"] == "cuda_graph" for row in run.rows("timings", ["mode"]))
     measured = (*_MEASURED, "wall_samples_seconds") if has_graphs else _MEASURED
     for cell in run.rows("timings", (*own, "backbone", *_CELL_KEYS, *measured)):
-        if cell["status"] == "ok" and cell["family"] in ("deep", "wide"):
+        # A table of an older or another program may not say how large a network is.
+        has_size = None not in (cell["depth"], cell["width"])
+        if has_size and cell["status"] == "ok" and cell["family"] in ("deep", "wide"):
             row = (trials.get(cell["trial_id"]) or nothing) | cell
             yield row if cell["phase"] == "train_step" else row | dict.fromkeys(_STEP)
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from math import exp, expm1, log, log1p, sqrt
 from typing import TYPE_CHECKING, Literal
 
+from depthbench.report.comparison import Verdict
 from depthbench.report.moderated import Spread, spreads
 from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import Row
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Verdict = Literal["worse", "better", "same", "unresolved", "unmatched"]
+CellVerdict = Verdict | Literal["unmatched"]
 
 # Of all that is called in a run, the share that may be nothing. Among runs of the same code half of
 # what is called is "better": so at most 2% of their pairs have any cell called worse.
@@ -42,7 +44,7 @@ class CellChange:
 
     cell_id: str
     facts: Row
-    verdict: Verdict
+    verdict: CellVerdict
     reason: str
     baseline_seconds: float | None = None
     candidate_seconds: float | None = None
@@ -159,10 +161,10 @@ def _changed(
     change = sum(differences.values()) / len(differences)
     error = sqrt(spread.variance / len(differences))
     numbers = len(differences), len(differences)
-    return _cell_change(*pair, change, *_probability(change, error, spread.degrees), numbers)
+    return _cell_change(*pair, change, *probability(change, error, spread.degrees), numbers)
 
 
-def _probability(change: float, error: float, degrees: float) -> tuple[float, float]:
+def probability(change: float, error: float, degrees: float) -> tuple[float, float]:
     """Return the p value of a change in logs, and half its interval."""
     from scipy.special import stdtr, stdtrit
 
@@ -241,7 +243,7 @@ def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | 
     change = _mean(after) - _mean(before)
     numbers = len(before.log_times), len(after.log_times)
     error = sqrt(spread.variance * sum(1 / num for num in numbers))
-    p_value, half = _probability(change, error, spread.degrees)
+    p_value, half = probability(change, error, spread.degrees)
     if floor:
         z = float(ndtri((1 + CONFIDENCE) / 2))
         p_value = max(p_value, float(2 * ndtr(-abs(change) * z / log1p(floor))))
@@ -258,6 +260,9 @@ def _notes(before: CellTimes, after: CellTimes) -> list[str]:
     for where, cell in (("baseline", before), ("candidate", after)):
         if not cell.is_by_process:
             notes.append(f"{where}: samples are not of several processes, so noise looks too small")
+        if cell.num_unusable:
+            num = counted(cell.num_unusable, "sample")
+            notes.append(f"{where}: {num} left out, being no times")
         if cell.flags:
             notes.append(f"{where}: doubtful, {', '.join(cell.flags)}")
     if before.canary_seconds and after.canary_seconds:
@@ -286,19 +291,37 @@ def _judged(changes: Sequence[CellChange], alpha: float, margin: float) -> list[
 
 
 def _verdict(change: CellChange, alpha: float, margin: float) -> CellChange:
-    assert change.change_fraction is not None and change.q_value is not None
-    assert change.low_fraction is not None and change.high_fraction is not None
+    assert change.q_value is not None
     threshold = max(margin, change.floor_fraction or 0.0)
-    log_change, log_threshold = log1p(change.change_fraction), log1p(threshold)
-    is_sure, is_large = change.q_value < alpha, abs(log_change) > log_threshold
-    verdict: Verdict = "unresolved"
-    if is_sure and is_large:
-        verdict = "worse" if log_change > 0 else "better"
-        reason = f"q {change.q_value:.2g} and beyond {threshold:.1%}"
-    elif max(log1p(change.high_fraction), -log1p(change.low_fraction)) <= log_threshold:
-        verdict, reason = "same", f"the interval is within {threshold:.1%}"
-    elif is_large:
-        reason = f"beyond {threshold:.1%}, but q is {change.q_value:.2g}"
-    else:
-        reason = f"the interval reaches beyond {threshold:.1%}"
+    verdict, reason = decide(log_ends(change), threshold, change.q_value, alpha)
     return replace(change, verdict=verdict, reason=reason, threshold_fraction=threshold)
+
+
+def log_ends(change: CellChange) -> tuple[float, float, float]:
+    """Return a change that was measured and the ends of its interval, in logs."""
+    ends = (change.change_fraction, change.low_fraction, change.high_fraction)
+    first, low, high = (log1p(end) for end in ends if end is not None)
+    return first, low, high
+
+
+def decide(
+    ends: tuple[float, float, float], threshold: float, q_value: float, alpha: float
+) -> tuple[Verdict, str]:
+    """Return the verdict on a change, and why, where less is better.
+
+    Args:
+        ends: the change and the ends of its interval, in logs.
+        threshold: a change must be larger, as a fraction.
+        q_value: of the change, over all that is judged with it.
+        alpha: a change needs a q value below.
+    """
+    (change, low, high), limit = ends, log1p(threshold)
+    is_sure, is_large = q_value < alpha, abs(change) > limit
+    if is_sure and is_large:
+        how: Verdict = "worse" if change > 0 else "better"
+        return how, f"q {q_value:.2g} and beyond {threshold:.1%}"
+    if max(high, -low) <= limit:
+        return "same", f"the interval is within {threshold:.1%}"
+    if is_large:
+        return "unresolved", f"beyond {threshold:.1%}, but q is {q_value:.2g}"
+    return "unresolved", f"the interval reaches beyond {threshold:.1%}"

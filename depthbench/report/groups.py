@@ -49,6 +49,21 @@ _DATA_SETTINGS = (
 _EXAMPLE_COUNTS = ("train_examples", "validation_examples")
 # Trials that differ in one of these learn something else: they are never compared, nor averaged.
 DATA_COLUMNS = (*_DATA_SETTINGS, *_EXAMPLE_COUNTS, "task", "noise")
+# What entries are made of.
+ENTRY_COLUMNS = tuple(
+    dict.fromkeys(
+        (
+            *("trial_id", "variant_id", "status", "error", "family", "depth", "width", "seed"),
+            *("lr", "is_selected", "budgets"),
+            *OPTION_COLUMNS,
+            *DATA_COLUMNS,
+            *SHAPE_COLUMNS,
+            *TRAIN_COLUMNS,
+            *SIZE_COLUMNS,
+            *METRIC_COLUMNS,
+        )
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -125,12 +140,14 @@ class Gathering:
 
 def entries_of(trials: DataFrame) -> list[Entry]:
     """Return the entries of a table of trials, in the table's order."""
-    columns = ["trial_id", "variant_id", "status", "error", "family", "depth", "width", "seed"]
-    columns += ["lr", "is_selected", "budgets"]
-    columns += [*OPTION_COLUMNS, *DATA_COLUMNS, *SHAPE_COLUMNS, *TRAIN_COLUMNS]
-    columns += [*SIZE_COLUMNS, *METRIC_COLUMNS]
-    rows = records(trials, columns)
+    return entries_of_rows(records(trials, ENTRY_COLUMNS))
+
+
+def entries_of_rows(rows: Sequence[Row]) -> list[Entry]:
+    """Return the entries of rows that have `ENTRY_COLUMNS`, in their order."""
     _fill_example_counts(rows)
+    for row in rows:  # a table of another program may lack the column
+        row["family"] = row["family"] or "unknown"
     by_key: dict[Key, list[Row]] = defaultdict(list)
     for row in rows:
         by_key[key_of(row, ("variant_id", *DATA_COLUMNS, *TRAIN_COLUMNS))].append(row)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from depthbench.store import Run
 
+_MAX_NAMED = 3
 _FACTS = ("suite", "run", "status", "num_ok", "num_diverged", "num_failed", "num_planned")
 _HEADINGS = tuple(Heading(name, name) for name in (*_FACTS, "created_at", "folder", "problem"))
 _SHORT_HEADINGS = (
@@ -141,3 +142,21 @@ def chosen_runs(paths: Sequence[Path] | None, out: Path) -> list[Run]:
     if not folders:
         raise ResultError(f"{out}: holds no run yet; `depthbench run SUITE` makes one")
     return [read_run(folder) for folder in dict.fromkeys(folders)]
+
+
+def only_run(path: Path) -> Run:
+    """Read the one run that a folder is, or holds.
+
+    Raises:
+        ResultError: there is none, there are several, or it cannot be read.
+    """
+    from depthbench.store import find_runs, read_run
+
+    folders = find_runs(path)
+    if not folders:
+        raise ResultError(f"{path}: holds no run; `depthbench runs` lists what there is")
+    if len(folders) > 1:
+        some = ", ".join(str(folder) for folder in folders[:_MAX_NAMED])
+        more = f" and {len(folders) - _MAX_NAMED:,} more" if len(folders) > _MAX_NAMED else ""
+        raise ResultError(f"{path}: holds {len(folders):,} runs; name one of them: {some}{more}")
+    return read_run(folders[0])

@@ -49,7 +49,8 @@ def _problem(row: Row, metric: str) -> str:
     if row["status"] != "ok":
         return str(row["status"] or "unfinished")
     value = row[metric]
-    return "" if value is not None and isfinite(value) else f"without {metric}"
+    is_number = isinstance(value, int | float) and isfinite(value)
+    return "" if is_number else f"without {metric}"
 
 
 def mean_of(rows: Sequence[Row], metric: str) -> float:

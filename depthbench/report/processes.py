@@ -17,10 +17,10 @@ Source:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import log
+from math import inf, log
 from typing import TYPE_CHECKING, Any
 
 from depthbench.report.rows import Row, records
@@ -47,7 +47,7 @@ CELL_FACTS = ("family", "backbone", "depth", "width", *CELL_KEYS)
 QUIET_QUANTILE = 0.02
 # Without the processes of its samples a cell is split, in order, into so many blocks.
 NUM_BLOCKS = 3
-_COLUMNS = (
+CELL_COLUMNS = (
     "cell_id",
     *CELL_FACTS,
     "status",
@@ -64,7 +64,7 @@ class CellTimes:
     """One timed cell: the log of the quiet time of each process, by process.
 
     Where `is_by_process` is False, blocks of samples of one process, or of unknown ones, stand in
-    for processes, and differ less than processes do.
+    for processes, and differ less than processes do. `num_unusable` of its samples are no times.
     """
 
     cell_id: str
@@ -75,6 +75,7 @@ class CellTimes:
     is_by_process: bool
     flags: tuple[str, ...]
     canary_seconds: float | None
+    num_unusable: int = 0
 
     @property
     def is_usable(self) -> bool:
@@ -84,11 +85,17 @@ class CellTimes:
 
 def cell_times(timings: DataFrame) -> dict[str, CellTimes]:
     """Return the cells of a table of timings by their id, in the table's order."""
-    return {row["cell_id"]: _cell(row) for row in records(timings, _COLUMNS)}
+    return cells_of(records(timings, CELL_COLUMNS))
+
+
+def cells_of(rows: Iterable[Row]) -> dict[str, CellTimes]:
+    """Return the cells of rows that have `CELL_COLUMNS`, by their id, in their order."""
+    return {row["cell_id"]: _cell(row) for row in rows}
 
 
 def _cell(row: Row) -> CellTimes:
-    times, is_by_process = process_times(row["samples_seconds"], row["samples_process"])
+    samples = row["samples_seconds"] or ()
+    times, is_by_process = process_times(samples, row["samples_process"])
     return CellTimes(
         cell_id=row["cell_id"],
         facts={name: row[name] for name in CELL_FACTS},
@@ -98,6 +105,7 @@ def _cell(row: Row) -> CellTimes:
         is_by_process=is_by_process,
         flags=tuple(row["flags"] or ()),
         canary_seconds=row["canary_median_seconds"],
+        num_unusable=sum(value is None or not 0 < value < inf for value in samples),
     )
 
 
@@ -110,17 +118,25 @@ def process_times(
         samples: seconds a call, in the order in which they were taken.
         processes: the process of each sample; None or NaN in tables that do not have it.
     """
-    positive = [value for value in samples or () if value > 0]
-    if processes is not None and len(processes) == len(samples or ()):
+    positive = [value for value in samples or () if value is not None and 0 < value < inf]
+    if processes is not None and _is_told(processes, samples or ()):
         by_process: dict[int, list[float]] = defaultdict(list)
         for value, process in zip(samples or (), processes, strict=True):
-            if value > 0:
+            if value is not None and 0 < value < inf:
                 by_process[int(process)].append(value)
         if len(by_process) > 1:
             return {key: quiet_time(found) for key, found in sorted(by_process.items())}, True
     ends = [round(len(positive) * block / NUM_BLOCKS) for block in range(NUM_BLOCKS + 1)]
     blocks = [positive[first:last] for first, last in pairwise(ends)]
     return {index: quiet_time(block) for index, block in enumerate(blocks) if block}, False
+
+
+def _is_told(processes: Sequence[Any], samples: Sequence[float]) -> bool:
+    """Say whether each sample has a process."""
+    return len(processes) == len(samples) and all(
+        process is not None and process == process
+        for process in processes  # NaN is not itself
+    )
 
 
 def quiet_time(samples: Sequence[float]) -> float:

@@ -1,39 +1,83 @@
-"""Rank the variants of a group by one metric and compare each with the best, paired by seed."""
+"""Rank the variants of each group by one metric and compare them with the best, paired by seed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from depthbench.record import METRIC_BOUNDS, METRICS
 from depthbench.report.answer import answer_of, notes_of
 from depthbench.report.answer_times import times_text
+from depthbench.report.comparison import MARGIN, Comparison, compare_groups
 from depthbench.report.groups import METRIC_COLUMNS, SIZE_COLUMNS, Entry, Gathering, names_of
-from depthbench.report.statistics import CONFIDENCE, mean_interval, paired_difference
-from depthbench.report.values import Comparison, Group, Timing, VariantRow
+from depthbench.report.statistics import CONFIDENCE, Estimate, interquartile_mean, mean_interval
+from depthbench.report.values import Group, Timing, VariantRow
 
 RANKED_BY = "loss"
 
 
-def rank(gathering: Gathering, timings_of: Callable[[Entry], tuple[Timing, ...]]) -> Group:
-    """Return a group with its variants ranked, compared with the best, and put in words.
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """A group with what ranks it: the places of its ranked entries, best first; why not others."""
+
+    gathering: Gathering
+    metric: str | None
+    excluded: tuple[str, ...]
+    order: tuple[int, ...]
+
+    @property
+    def values(self) -> list[dict[int, float]]:
+        """Return the ranked entries' values by seed, best first."""
+        return [self.gathering.entries[index].values(str(self.metric)) for index in self.order]
+
+
+def rank_groups(
+    gatherings: Sequence[Gathering],
+    timings_of: Callable[[Entry], tuple[Timing, ...]],
+    margin: float = MARGIN,
+) -> tuple[Group, ...]:
+    """Return groups with their variants ranked, compared with the best, and put in words.
 
     Ranked are variants on budget whose every seed converged: a mean over the seeds that survived
-    would flatter the others. The intervals hold together, over all pairs of ranked variants,
-    since which one is the best is known only afterwards.
+    would flatter the others. Comparisons of all groups are judged together.
+
+    Args:
+        gatherings: all groups of a run.
+        timings_of: from an entry to its timed cells.
+        margin: losses within this fraction of the best count as the same.
+
+    Raises:
+        ResultError: the margin is no fraction.
     """
+    rankings = [_ranking(gathering) for gathering in gatherings]
+    is_lower_better = METRICS[RANKED_BY] == "lower"
+    compared = compare_groups(
+        [ranking.values for ranking in rankings], margin, is_lower_better=is_lower_better
+    )
+    return tuple(
+        _group(ranking, comparisons, timings_of)
+        for ranking, comparisons in zip(rankings, compared, strict=True)
+    )
+
+
+def _ranking(gathering: Gathering) -> _Ranking:
     entries = gathering.entries
     metric = ranking_metric(entries)
-    excluded = [_not_ranked(entry, gathering, metric) for entry in entries]
-    order = _order(entries, excluded, metric)
-    num_comparisons = len(order) * (len(order) - 1) // 2
-    confidence = 1 - (1 - CONFIDENCE) / max(1, num_comparisons)
+    excluded = tuple(_not_ranked(entry, gathering, metric) for entry in entries)
+    return _Ranking(gathering, metric, excluded, tuple(_order(entries, excluded, metric)))
+
+
+def _group(
+    ranking: _Ranking,
+    comparisons: Sequence[Comparison | None],
+    timings_of: Callable[[Entry], tuple[Timing, ...]],
+) -> Group:
+    gathering, order = ranking.gathering, ranking.order
     rows = []
-    for index, (name, extra) in enumerate(names_of(entries)):
-        entry = entries[index]
+    for index, (name, extra) in enumerate(names_of(gathering.entries)):
+        entry = gathering.entries[index]
         place = order.index(index) if index in order else None
-        best = entries[order[0]] if metric and place else None
-        comparison = _compare(entry, best, str(metric), confidence) if best else None
         share = entry.share(gathering.budget) if gathering.budget else None
         facts: dict[str, Any] = {
             "name": name,
@@ -41,13 +85,13 @@ def rank(gathering: Gathering, timings_of: Callable[[Entry], tuple[Timing, ...]]
             "budget_error_fraction": share["error_fraction"] if share else None,
             "is_on_budget": bool(share["is_on_budget"]) if share else None,
             "rank": None if place is None else place + 1,
-            "not_ranked_because": excluded[index],
-            "against_best": comparison,
+            "not_ranked_because": ranking.excluded[index],
+            "against_best": comparisons[place - 1] if place else None,
             "timings": timings_of(entry),
         }
-        rows.append(_row(entry, metric, facts))
+        rows.append(_row(entry, ranking.metric, facts))
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0))
-    return _worded(gathering, metric, num_comparisons, rows)
+    return _worded(gathering, ranking.metric, len(order) * (len(order) - 1) // 2, rows)
 
 
 def ranking_metric(entries: Sequence[Entry]) -> str | None:
@@ -87,22 +131,16 @@ def _order(entries: Sequence[Entry], excluded: Sequence[str], metric: str | None
     return sorted(means, key=lambda index: means[index] * (1 if is_lower_better else -1))
 
 
-def _compare(entry: Entry, best: Entry, metric: str, confidence: float) -> Comparison | None:
-    values, best_values = entry.values(metric), best.values(metric)
-    is_ratio = min(*values.values(), *best_values.values()) > 0
-    found = paired_difference(values, best_values, confidence, is_ratio=is_ratio)
-    if found is None:
-        return None
-    return Comparison(is_ratio, found.value, found.low, found.high, found.num)
-
-
 def _row(entry: Entry, metric: str | None, facts: dict[str, Any]) -> VariantRow:
     settings = entry.settings
-    metrics = {
-        name: mean_interval([values[seed] for seed in sorted(values)], bounds=_bounds_of(name))
-        for name in METRIC_COLUMNS
-        if (values := entry.values(name))
-    }
+    metrics: dict[str, Estimate] = {}
+    interquartile_means: dict[str, Estimate] = {}
+    for name in METRIC_COLUMNS:
+        by_seed = entry.values(name)
+        values, bounds = [by_seed[seed] for seed in sorted(by_seed)], _bounds_of(name)
+        if values:
+            metrics[name] = mean_interval(values, bounds=bounds)
+            interquartile_means[name] = interquartile_mean([values], bounds=bounds)
     identity = ("variant_id", "family", "backbone", "depth", "width", "lr", *SIZE_COLUMNS)
     return VariantRow(
         **{name: settings[name] for name in identity},
@@ -112,6 +150,7 @@ def _row(entry: Entry, metric: str | None, facts: dict[str, Any]) -> VariantRow:
         num_diverged=entry.count("diverged"),
         num_failed=entry.num_failed,
         metrics=metrics,
+        interquartile_means=interquartile_means,
         **facts,
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from depthbench.report.comparison import Comparison
 from depthbench.report.tables import (
+    CI_FORMATS,
     REPORT_FORMATS,
     captured,
     check_format,
@@ -42,6 +44,9 @@ _JUDGEMENT_KEYS = (
     "source",
 )
 
+
+# What a CSV has of a comparison besides its value.
+_VERSUS_KEYS = tuple(field.name for field in fields(Comparison) if field.name != "value")
 
 # The end of a run shows so many reasons for which trials failed; its table has them all.
 NUM_REASONS = 3
@@ -137,11 +142,15 @@ def render_judgements(
     Raises:
         ResultError: there is no such format.
     """
-    check_format(format)
+    check_format(format, CI_FORMATS)
     if format == "json":
         return to_json([asdict(judgement) for judgement in judgements])
     if format == "csv":
         return to_csv(_JUDGEMENT_KEYS, [_judgement_row(judgement) for judgement in judgements])
+    if format in ("junit", "github"):
+        from depthbench.report.render_claims_ci import judgements_junit, judgements_summary
+
+        return {"junit": judgements_junit, "github": judgements_summary}[format](judgements)
     if not judgements:
         return "Nothing to judge: the suite has no claims."
     if format == "md":
@@ -230,18 +239,16 @@ def _csv_row(report: RunReport, group: Group, row: VariantRow) -> dict[str, Any]
         "budget_target": group.budget.target if group.budget else None,
         "budget_tolerance": group.budget.tolerance if group.budget else None,
     }
-    nested = ("metrics", "against_best", "timings")
+    nested = ("metrics", "interquartile_means", "against_best", "timings")
     facts |= {key: value for key, value in asdict(row).items() if key not in nested}
-    versus = row.against_best
-    facts |= {
-        "against_best": versus.value if versus else None,
-        "against_best_low": versus.low if versus else None,
-        "against_best_high": versus.high if versus else None,
-        "against_best_is_ratio": versus.is_ratio if versus else None,
-        "against_best_is_separated": versus.is_separated if versus else None,
-    }
+    versus = asdict(row.against_best) if row.against_best else {}
+    facts["against_best"] = versus.get("value")
+    facts |= {f"against_best_{key}": versus.get(key) for key in _VERSUS_KEYS}
     for name, found in row.metrics.items():
         facts |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    for name, found in row.interquartile_means.items():
+        start = f"{name}_iqm"
+        facts |= {start: found.value, f"{start}_low": found.low, f"{start}_high": found.high}
     for timing in row.timings:
         start = timing.label.replace(", ", "_").replace(" ", "_")
         facts |= {

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.claims import claims_of, judge
+from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
 from depthbench.report.origin import origin_of
@@ -16,7 +17,7 @@ from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.problems import problems_of
 from depthbench.report.processes import process_times
-from depthbench.report.ranking import rank
+from depthbench.report.ranking import rank_groups
 from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.values import RunReport, Summary, Timing
@@ -44,13 +45,17 @@ _STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smooth
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
 
 
-def summarise(runs: Sequence[Run]) -> Summary:
+def summarise(runs: Sequence[Run], *, margin: float = MARGIN) -> Summary:
     """Return what the runs say: an answer for each budget and data set, and what it rests on.
 
+    Args:
+        runs: each is judged by itself.
+        margin: losses within this fraction of the best count as the same.
+
     Raises:
-        ResultError: a run.json holds a claim that cannot be read.
+        ResultError: a run.json holds a claim that cannot be read, or the margin is no fraction.
     """
-    reports = [_report(run) for run in runs]
+    reports = [_report(run, margin) for run in runs]
     differing = _differing_data(runs)
     if differing:
         reports = [
@@ -91,7 +96,7 @@ def _data_name(row: Row) -> str:
     return f"{row['dataset']} {row['dataset_file'] or ''}".strip()
 
 
-def _report(run: Run) -> RunReport:
+def _report(run: Run, margin: float) -> RunReport:
     facts = run.run
     timings_of = _timing_index(run)
     statuses = Counter(row["status"] for row in run.rows("trials", ["status"]))
@@ -99,7 +104,7 @@ def _report(run: Run) -> RunReport:
     num_trials = max(int(facts.get("num_trials") or 0), run.tables.num_rows("trials"))
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
-    groups = tuple(rank(gathering, timings_of) for gathering in gatherings)
+    groups = rank_groups(gatherings, timings_of, margin)
     tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
@@ -182,7 +187,7 @@ def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
     shown = distinguishing(list(kinds.values()), _CELL_COLUMNS)
     extras = {kind: settings_text(row, shown) for kind, row in kinds.items()}
     by_variant: dict[Key, list[tuple[Row | None, str | None, Timing]]] = defaultdict(list)
-    columns = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
+    columns: tuple[str, ...] = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
     if run.tables.num_rows("timings") <= _MAX_SAMPLED:
         columns = (*columns, *_SAMPLED_COLUMNS, *_MEMORY_COLUMNS)
     for cell in run.rows("timings", columns):
@@ -192,7 +197,11 @@ def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
 
     def timings_of(entry: Entry) -> tuple[Timing, ...]:
         own = by_variant.get(entry.key(_VARIANT_COLUMNS), ())
-        fitting = [timing for *work, timing in own if _is_of(*work, timing.phase, entry.settings)]
+        fitting = [
+            timing
+            for trial, optimizer, timing in own
+            if _is_of(trial, optimizer, timing.phase, entry.settings)
+        ]
         return tuple(sorted(fitting, key=lambda timing: (timing.phase, timing.batch_size)))
 
     return timings_of
@@ -216,10 +225,10 @@ def _is_of(trial: Row | None, optimizer: str | None, phase: str, settings: Row) 
 def _timing(cell: Row, extra: str) -> Timing:
     label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
     times, _ = process_times(cell.get("samples_seconds"), cell.get("samples_process"))
+    facts: Row = {name: cell.get(name) for name in (*_TIMING_COLUMNS, *_MEMORY_COLUMNS)}
     return Timing(
         label=sys.intern(label),  # a million of them are few different ones
-        **{name: cell[name] for name in _TIMING_COLUMNS},
         flags=tuple(cell["flags"] or ()),
         process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
-        **{name: cell.get(name) for name in _MEMORY_COLUMNS},
+        **facts,
     )

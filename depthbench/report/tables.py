@@ -24,6 +24,8 @@ _READABLE = 24
 FORMATS = ("terminal", "md", "json", "csv")
 # What a report can be, too.
 REPORT_FORMATS = (*FORMATS, "html")
+# With those of continuous integration: JUnit's XML, and a step summary of GitHub.
+CI_FORMATS = (*FORMATS, "junit", "github")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,14 @@ def _fitted(widths: Sequence[tuple[int, int]], available: int) -> list[int]:
     return fitted
 
 
-def check_format(format: str, formats: Sequence[str] = FORMATS) -> None:
+def check_format(format: str, allowed: Sequence[str] = FORMATS) -> None:
     """Refuse a format that does not exist.
 
     Raises:
         ResultError: names those that do.
     """
-    if format not in formats:
-        raise ResultError(f"--format {format!r}: there is no such format; {', '.join(formats)}")
+    if format not in allowed:
+        raise ResultError(f"--format {format!r}: there is no such format; {', '.join(allowed)}")
 
 
 def plain_line(text: str) -> str:
@@ -243,12 +245,16 @@ def markdown_table(headings: Sequence[Heading], cells: Iterable[Sequence[str]]) 
 
 def to_csv(keys: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV with a header; null is empty, a list is JSON."""
+    lines = [_csv_line(keys)]
+    lines += [_csv_line([_csv_value(row.get(key)) for key in keys]) for row in rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    """Return values as a line of CSV, quoted where they hold a carriage return, too."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(keys)
-    for row in rows:
-        writer.writerow([_csv_value(row.get(key)) for key in keys])
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)  # what ends a line is quoted
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def _csv_value(value: Any) -> Any:

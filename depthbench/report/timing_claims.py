@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from depthbench.grammar import ClaimSettings
@@ -88,10 +89,16 @@ def _cells(run: Run, claim: ClaimSettings, keys: Sequence[str]) -> list[Row]:
     by_trial = {row["trial_id"]: row for row in run.rows("trials", ["trial_id", *borrowed])}
     nothing = dict.fromkeys(borrowed)
     cells = run.rows("timings", [*base, *(name for name in named if name in own)])
-    rows = [by_trial.get(cell["trial_id"], nothing) | cell for cell in cells]
+    rows = [by_trial.get(cell["trial_id"], nothing) | _sane(cell) for cell in cells]
     if any(name.startswith("budget_") for name in named):
         return [share for row in rows for share in under_each_budget(row)]
     return rows
+
+
+def _sane(cell: Row) -> Row:
+    """Return a cell without samples that are no times: files that others wrote hold anything."""
+    samples = cell["samples_seconds"] or ()
+    return cell | {"samples_seconds": [v for v in samples if v and 0 < v < inf]}
 
 
 def _estimate(

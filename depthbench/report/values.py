@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depthbench.report.comparison import Comparison
 from depthbench.report.rows import Row
 from depthbench.report.statistics import Estimate
 from depthbench.report.tables import Heading
@@ -47,34 +48,12 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """A variant's ranked metric against the best one's, paired by seed.
-
-    `value` is variant / best where `is_ratio`, else variant - best. The confidence is that of all
-    comparisons of the group together.
-    """
-
-    is_ratio: bool
-    value: float
-    low: float | None
-    high: float | None
-    num_seeds: int
-
-    @property
-    def is_separated(self) -> bool:
-        """Say whether the interval leaves out equality."""
-        if self.low is None or self.high is None:
-            return False
-        equal = 1.0 if self.is_ratio else 0.0
-        return not self.low <= equal <= self.high
-
-
-@dataclass(frozen=True, slots=True)
 class VariantRow:
     """What was found of one variant in one group, at its best learning rate.
 
     `extra` holds the settings that tell it from others of the same family, depth and width.
-    `rank` is None where `not_ranked_because` says why.
+    `rank` is None where `not_ranked_because` says why; `interquartile_means` are of the same
+    metrics as `metrics`, which are means.
     """
 
     variant_id: str
@@ -99,6 +78,7 @@ class VariantRow:
     rank: int | None
     not_ranked_because: str
     metrics: dict[str, Estimate]
+    interquartile_means: dict[str, Estimate]
     against_best: Comparison | None
     timings: tuple[Timing, ...]
 

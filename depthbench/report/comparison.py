@@ -1,0 +1,179 @@
+"""Judge variants against the best of their group: better, worse, same or unresolved.
+
+Which variant is the best is known only afterwards, and a run may hold many groups. So q values
+count all that could have been called in the run, and an interval is that of the test behind its
+verdict: it leaves out equality where a variant is called worse or better, lies within the margin
+where it is called the same, and holds equality else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from depthbench.errors import ResultError
+from depthbench.report.paired_tests import (
+    Pair,
+    as_good_probability,
+    difference_probability,
+    paired,
+    sameness_probability,
+    student_interval,
+)
+
+Verdict = Literal["better", "worse", "same", "unresolved"]
+
+# Of all that a run calls different, and of all that it calls the same, the share that may be wrong.
+ALPHA = 0.05
+# Values whose ratio is within 1 / (1 + MARGIN) and 1 + MARGIN are the same.
+MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A variant's values against those of its group's best, paired by seed.
+
+    `value` is variant / best where `is_ratio`, else variant - best; its interval is Student's, at
+    the `confidence` of the test that gave the verdict. `p_value` is of the paired t test of these
+    two alone; `q_value` counts that the best was picked afterwards, and all comparisons of the run.
+    `p_same` and `q_same` are those of equivalence within `margin`, a fraction; None for a
+    difference. With too few common seeds there is no test, no interval and no verdict.
+    """
+
+    is_ratio: bool
+    value: float
+    num_seeds: int
+    margin: float
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    p_same: float | None = None
+    q_same: float | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def is_separated(self) -> bool:
+        """Say whether the two are called different."""
+        return self.verdict in ("better", "worse")
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no fraction.
+
+    Raises:
+        ResultError: it is not above 0 and below 1.
+    """
+    if not 0 < margin < 1:
+        raise ResultError(
+            f"--margin {margin:g}: a margin is a fraction above 0 and below 1; next: "
+            f"--margin {MARGIN:g} calls losses within {MARGIN:.0%} of the best the same"
+        )
+
+
+def compare_groups(
+    groups: Sequence[Sequence[Mapping[int, float]]],
+    margin: float = MARGIN,
+    *,
+    is_lower_better: bool = True,
+) -> list[list[Comparison | None]]:
+    """Compare the variants of each group with its first one, over all groups of a run at once.
+
+    Two hypotheses are tested of every variant. That it is as good as every other of its group: by
+    the one-sided p value against the first, times the number of the others, which holds whichever
+    of them was picked as the first. And that it differs from the first by the margin or more: by
+    two one-sided tests, which a first that was picked for its low mean only makes harder to pass.
+    Each of the two has q values over the run.
+
+    Args:
+        groups: of each group its variants' values by seed, the best one first; or of two variants
+            of which none was picked, in any order.
+        margin: what counts as the same, as a fraction.
+        is_lower_better: which of two values is the better one.
+
+    Returns:
+        Of each group one a variant after the first; None where the two have no seed in common.
+
+    Raises:
+        ResultError: the margin is no fraction.
+
+    Source:
+        Benjamini and Hochberg 1995 for q values; Benjamini and Yekutieli 2005 for intervals at
+        the level of what was called.
+    """
+    check_margin(margin)
+    pairs = [[paired(values, group[0], len(group) - 1) for values in group[1:]] for group in groups]
+    tested = [[pair for pair in found if pair and pair.is_testable] for found in pairs]
+    # The first of a group is a variant, too, that could have been called worse.
+    num_firsts = sum(bool(found) for found in tested)
+    flat = [pair for found in tested for pair in found]
+    judged = iter(_judged(flat, num_firsts, margin, is_lower_better))
+    return [
+        [next(judged) if pair and pair.is_testable else _untested(pair, margin) for pair in found]
+        for found in pairs
+    ]
+
+
+def _untested(pair: Pair | None, margin: float) -> Comparison | None:
+    return _measured(pair, margin) if pair else None
+
+
+def _measured(pair: Pair, margin: float) -> Comparison:
+    value = pair.told(pair.mean)
+    return Comparison(pair.is_ratio, value, len(pair.differences), margin)
+
+
+def _judged(
+    pairs: Sequence[Pair], num_firsts: int, margin: float, is_lower_better: bool
+) -> list[Comparison]:
+    p_values = [difference_probability(pair) for pair in pairs]
+    as_good = [
+        as_good_probability(p_value, pair.num_rivals)
+        for p_value, pair in zip(p_values, pairs, strict=True)
+    ]
+    q_values, level = _discoveries([*as_good, *[1.0] * num_firsts])
+    p_same = [sameness_probability(pair, margin) if pair.is_ratio else None for pair in pairs]
+    called_same, same_level = _discoveries([p for p in p_same if p is not None])
+    same = iter(called_same)
+    found = []
+    for place, pair in enumerate(pairs):
+        comparison = replace(
+            _measured(pair, margin),
+            p_value=p_values[place],
+            q_value=q_values[place],
+            p_same=p_same[place],
+            q_same=None if p_same[place] is None else next(same),
+        )
+        found.append(_with_verdict(comparison, pair, level, same_level, is_lower_better))
+    return found
+
+
+def _discoveries(p_values: Sequence[float]) -> tuple[list[float], float]:
+    """Return q values, and the level below which p values were called, or one would have been."""
+    from scipy.stats import false_discovery_control
+
+    if not p_values:
+        return [], ALPHA
+    q_values = [float(q_value) for q_value in false_discovery_control(p_values)]
+    num_called = max(1, sum(q_value < ALPHA for q_value in q_values))
+    return q_values, ALPHA * num_called / len(q_values)
+
+
+def _with_verdict(
+    comparison: Comparison, pair: Pair, level: float, same_level: float, is_lower_better: bool
+) -> Comparison:
+    """Return a comparison with its verdict, and the interval of the test that gave it.
+
+    What is surely within the margin is the same, even where it surely differs.
+    """
+    verdict: Verdict = "unresolved"
+    if comparison.q_same is not None and comparison.q_same < ALPHA:
+        verdict = "same"
+    elif comparison.q_value is not None and comparison.q_value < ALPHA:
+        verdict = "worse" if (pair.mean > 0) == is_lower_better else "better"
+    one_sided = same_level if verdict == "same" else level / pair.num_rivals
+    confidence = 1 - 2 * one_sided
+    low, high = student_interval(pair, confidence)
+    return replace(comparison, verdict=verdict, low=low, high=high, confidence=confidence)
