@@ -228,10 +228,10 @@ def test_ids_of_a_drawing_become_its_own_and_text_stays():
     )
 
 
-def test_the_ranking_says_from_whom_the_seeds_do_not_tell_the_best(panels):
+def test_the_ranking_has_the_verdict_on_each_variant(panels):
     rows = {row["variant"]: row["standing"] for row in panels["ranking"].rows}
     assert rows["wide"] == "best"
-    assert rows["parallel_shallow"] == "not separated"
+    assert rows["parallel_shallow"] == "same"
     assert rows["deep"] == rows["hourglass"] == "worse"
 
 

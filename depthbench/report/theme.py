@@ -178,7 +178,7 @@ def chart_config(theme: Theme, *, is_one_view: bool = True) -> dict[str, Any]:
             "step": 26,
         },
         "axis": text | lines | {"titlePadding": 8},
-        "legend": text | {"orient": "top", "columns": 4, "symbolSize": 80},
+        "legend": text | {"orient": "top", "columns": 4, "symbolSize": 80, "symbolOpacity": 1},
         "header": text,
         "title": {"color": theme.ink, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
         "mark": {"color": theme.accent},

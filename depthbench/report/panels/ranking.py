@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from depthbench.report.answer import budget_text, metric_name
+from depthbench.report.columns import TOO_FEW_SEEDS
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.rows import Row
 from depthbench.report.tables import Heading
@@ -17,8 +18,8 @@ from depthbench.units import format_estimate
 # A chart of more dots than this is read by nobody; the table has them all.
 MAX_DRAWN = 40
 LINE_HEIGHT = 26  # pixels a variant
-_STANDINGS = ("best", "not separated", "worse", "not ranked")
-_FILLED = (1.0, 1.0, 0.25, 0.0)
+_STANDINGS = ("best", "same", "better", "unresolved", TOO_FEW_SEEDS, "worse", "not ranked")
+_FILLED = (1.0, 1.0, 1.0, 1.0, 1.0, 0.25, 0.0)
 
 
 def panels_of(evidence: Evidence) -> list[Panel]:
@@ -116,12 +117,12 @@ def _standing(row: VariantRow) -> str:
         return "not ranked"
     if row.rank == 1:
         return "best"
-    is_separated = row.against_best is not None and row.against_best.is_separated
-    return "worse" if is_separated else "not separated"
+    found = row.against_best
+    return found.verdict if found and found.verdict else TOO_FEW_SEEDS
 
 
 def _notes(rows: list[Row]) -> list[str]:
-    notes = ["Filled dots: the best, and all that the seeds do not tell from it; pale: worse."]
+    notes = ["Filled dots: the best, and all that is not shown to be worse; pale: worse."]
     if any(row["low"] is not None for row in rows):
         notes.append("Lines are 95% intervals of the mean over seeds.")
     if any(row["rank"] is None for row in rows):
