@@ -49,23 +49,33 @@ def draw(panel: Panel) -> Any:
     """Return small charts, one a series: each night's value, and where the level has changed."""
     import altair as alt
 
-    series = alt.Chart(alt.Data(values=list(panel.rows))).transform_flatten(
-        ["nights", "values"], ["night", "value"]
-    )
+    names = [row["name"] for row in panel.rows]
     nights = alt.X("night:T", title=None)
-    lines = series.mark_line(point=True).encode(
+    lines = alt.Chart().mark_line(point=alt.OverlayMarkDef(size=12))
+    lines = lines.encode(
         x=nights,
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
         tooltip=["name:N", "night:T", "value:Q", "verdict:N"],
     )
-    starts = series.transform_filter("datum.since !== null && datum.night === datum.since")
-    rules = starts.mark_rule(strokeDash=[4, 3]).encode(x=nights, color=alt.Color("verdict:N"))
+    starts = alt.Chart().transform_filter("datum.is_start").mark_rule(strokeDash=[4, 3])
+    rules = starts.encode(x=nights, color=alt.Color("verdict:N", title=None))
     return (
-        alt.layer(lines, rules)
+        alt.layer(lines, rules, data=alt.Data(values=_points(panel)))
         .properties(width=240, height=90)
-        .facet(facet=alt.Facet("name:N", title=None, sort=None), columns=3)
+        .facet(facet=alt.Facet("name:N", title=None, sort=names), columns=3)
         .resolve_scale(y="independent")
     )
+
+
+def _points(panel: Panel) -> list[Row]:
+    """Return a row for each series and night that has a value."""
+    return [
+        {"name": row["name"], "verdict": row["verdict"], "night": night, "value": value}
+        | {"is_start": row["since"] is not None and night == row["since"]}
+        for row in panel.rows
+        for night, value in zip(row["nights"], row["values"], strict=True)
+        if value is not None
+    ]
 
 
 def legend(suite: SuiteTrend) -> list[str]:
