@@ -28,16 +28,6 @@ class Format(StrEnum):
     csv = "csv"
 
 
-class ReportFormat(StrEnum):
-    """As `Format`; html is a page for a browser, in one file."""
-
-    terminal = "terminal"
-    md = "md"
-    json = "json"
-    csv = "csv"
-    html = "html"
-
-
 class Peak(StrEnum):
     """Where the peak FLOP/s of a device is from."""
 
@@ -215,14 +205,8 @@ def report(
     margin: Annotated[
         float, typer.Option(help="Losses within this fraction of the best are the same.")
     ] = 0.05,
-    figures: Annotated[
-        Path | None,
-        typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR"),
-    ] = None,
-    format: Annotated[
-        ReportFormat,
-        typer.Option(help="How standard output is written; html is a page in one file."),
-    ] = ReportFormat.terminal,
+    figures: options.Figures = None,
+    format: options.AsReport = options.ReportFormat.terminal,
 ) -> None:
     """Answer the suite's question from its results, with intervals and verdicts.
 

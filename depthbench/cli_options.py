@@ -20,6 +20,23 @@ class CiFormat(StrEnum):
     github = "github"
 
 
+class ReportFormat(StrEnum):
+    """What a report is written as; html is a page for a browser, in one file."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+    csv = "csv"
+    html = "html"
+
+
+AsReport = Annotated[
+    ReportFormat,
+    typer.Option("--format", help="How standard output is written; html is a page in one file."),
+]
+Figures = Annotated[
+    Path | None, typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR")
+]
 AsForCi = Annotated[
     CiFormat,
     typer.Option("--format", help="How standard output is written; junit and github are for CI."),
