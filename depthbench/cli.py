@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,27 +11,12 @@ import typer
 
 from depthbench import cli_options as options
 from depthbench.boundary import Boundary, write
+from depthbench.cli_regressions import calibrate, compare, nightly, trend
 from depthbench.interruption import INTERRUPTED, end_at_another_interrupt
 
 if TYPE_CHECKING:
     from depthbench.spec import Trial
     from depthbench.suite import Suite
-
-
-class Format(StrEnum):
-    """What standard output is written as."""
-
-    terminal = "terminal"
-    md = "md"
-    json = "json"
-    csv = "csv"
-
-
-class Peak(StrEnum):
-    """Where the peak FLOP/s of a device is from."""
-
-    known = "known"
-    measured = "measured"
 
 
 app = typer.Typer(
@@ -44,21 +28,6 @@ app = typer.Typer(
     help="At an equal budget, should this network be deep or wide? Write a suite, run it, read "
     "the report.",
 )
-
-SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", metavar="SUITE")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Override a setting of the suite: train.lr=0.01.", metavar="K=V"),
-]
-Only = Annotated[
-    str | None, typer.Option(help="Choose trials: \"family == 'deep' and depth > 4\".")
-]
-Out = Annotated[Path, typer.Option(help="Folder of all results.", file_okay=True)]
-DataDir = Annotated[Path | None, typer.Option(help="Folder with one folder a data set.")]
-As = Annotated[Format, typer.Option("--format", help="How standard output is written.")]
-Runs = Annotated[
-    list[Path] | None, typer.Argument(help="Run folders (default: the newest).", metavar="RUNS")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -74,11 +43,9 @@ def _root(
 
 @app.command()
 def run(
-    suite: SuiteFile,
-    out: Out = Path("results"),
-    run_name: Annotated[
-        str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
-    ] = None,
+    suite: options.SuiteFile,
+    out: options.Out = Path("results"),
+    run_name: options.RunName = None,
     executor: Annotated[
         str, typer.Option(help="Where trials run: local, process, ray, or auto.")
     ] = "auto",
@@ -100,10 +67,10 @@ def run(
     workers_per_gpu: Annotated[
         int, typer.Option(min=1, max=100, help="Workers of ray that share a GPU.")
     ] = 2,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    data_dir: DataDir = None,
-    overrides: Overrides = None,
-    only: Only = None,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
+    overrides: options.Overrides = None,
+    only: options.Only = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run failed trials again.")
     ] = False,
@@ -111,15 +78,17 @@ def run(
         bool, typer.Option("--keep-weights", help="Keep the trained weights.")
     ] = False,
     peak: Annotated[
-        Peak,
-        typer.Option(help="Peak FLOP/s that times are held against: of data sheets, or measured."),
-    ] = Peak.known,
+        options.Peak,
+        typer.Option(
+            help="options.Peak FLOP/s that times are held against: of data sheets, or measured."
+        ),
+    ] = options.Peak.known,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Refuse what a run would, else show the plan."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")] = False,
-    format: As = Format.terminal,
+    quiet: options.Quiet = False,
+    format: options.As = options.Format.terminal,
 ) -> None:
     """Train, time and record every trial of a suite; finish what a former run left.
 
@@ -165,9 +134,9 @@ def run(
 
 @app.command()
 def plan(
-    suite: SuiteFile,
-    overrides: Overrides = None,
-    only: Only = None,
+    suite: options.SuiteFile,
+    overrides: options.Overrides = None,
+    only: options.Only = None,
     has_estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Time a few steps of each shape; predict time and memory."),
@@ -176,7 +145,7 @@ def plan(
         int | None, typer.Option(min=1, help="Of the estimate: as of `run`.")
     ] = None,
     device: Annotated[str, typer.Option(help="Of the estimate: as of `run`.")] = "auto",
-    format: As = Format.terminal,
+    format: options.As = options.Format.terminal,
 ) -> None:
     """Show what a suite would run: variants, solved widths, weights, FLOPs. Reads no data.
 
@@ -200,13 +169,16 @@ def plan(
 
 @app.command()
 def report(
-    runs: Runs = None,
-    out: Out = Path("results"),
+    runs: options.Runs = None,
+    out: options.Out = Path("results"),
     margin: Annotated[
         float, typer.Option(help="Losses within this fraction of the best are the same.")
     ] = 0.05,
-    figures: options.Figures = None,
-    format: options.AsReport = options.ReportFormat.terminal,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR"),
+    ] = None,
+    format: options.AsPage = options.ReportFormat.terminal,
 ) -> None:
     """Answer the suite's question from its results, with intervals and verdicts.
 
@@ -227,45 +199,10 @@ def report(
 
 
 @app.command()
-def compare(
-    baseline: options.Baseline,
-    candidate: options.Candidate,
-    metrics: options.Metrics = None,
-    threshold: options.Threshold = 0.05,
-    confidence: options.Confidence = 0.96,
-    allowed: options.Allowed = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 4 where a change is unresolved.")
-    ] = False,
-    out: Out = Path("results"),
-    format: options.AsForCi = options.CiFormat.terminal,
-) -> None:
-    """Tell whether times and quality have changed from one run to another, and how surely.
-
-    Cells and trials of equal settings are compared, whatever the suites. A
-    change is called where it is unlikely, large, and beyond the noise floors
-    that `calibrate` has measured. Exits 0; 1 where what was ok fails; 3 where
-    something is worse; 4 under --strict where something is unresolved; 5 where
-    the environments differ or nothing could be compared.
-    """
-    from depthbench.report.compare import CompareOptions, compare_runs
-    from depthbench.report.listing import only_run
-    from depthbench.report.render_compare import render_comparison
-
-    asked = (tuple(metrics or ()), threshold, confidence, tuple(allowed or ()), out)
-    chosen = CompareOptions(*asked)
-    found = compare_runs(only_run(baseline), only_run(candidate), chosen)
-    write(render_comparison(found, format.value))
-    raise typer.Exit(found.exit_code(is_strict=strict))
-
-
-@app.command()
 def check(
-    runs: Runs = None,
-    out: Out = Path("results"),
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 4 where a claim is undecided.")
-    ] = False,
+    runs: options.Runs = None,
+    out: options.Out = Path("results"),
+    strict: options.Strict = False,
     format: options.AsForCi = options.CiFormat.terminal,
 ) -> None:
     """Judge the suite's claims: holds, refuted or undecided. Exits 0, 3, or 4 under --strict."""
@@ -278,68 +215,8 @@ def check(
     raise typer.Exit(code)
 
 
-@app.command()
-def trend(
-    root: Annotated[
-        Path, typer.Argument(help="Folder of results, or of one suite's.", metavar="ROOT")
-    ] = Path("results"),
-    suite: Annotated[
-        str | None, typer.Option(help="The suite (default: each that has runs there).")
-    ] = None,
-    window: Annotated[
-        int,
-        typer.Option(min=1, help="Nights for which a change to the worse is an alarm (exit 3)."),
-    ] = 7,
-    format: As = Format.terminal,
-) -> None:
-    """Follow a suite's times and losses over its runs; exit 3 where one has got worse lately.
-
-    Runs of another environment than the newest one's, unfinished ones and
-    those that cannot be read are told and not judged. Exits 0 where there
-    are too few nights to judge, 5 where there is nothing to follow.
-    """
-    import sys
-
-    from depthbench.report.render_trend import render_trend
-    from depthbench.report.trend import trend as follow
-
-    found = follow(root, suite, window)
-    write(render_trend(found, format.value, encoding=sys.stdout.encoding))
-    raise typer.Exit(found.exit_code)
-
-
-@app.command()
-def calibrate(
-    suite: SuiteFile,
-    num_runs: Annotated[
-        int, typer.Option("--runs", min=5, max=1000, help="How often all cells are timed.")
-    ] = 12,
-    out: Out = Path("results"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    overrides: Overrides = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")] = False,
-    format: As = Format.terminal,
-) -> None:
-    """Measure this machine's noise: time a suite again and again, store by how much it differs.
-
-    Trains nothing. Later comparisons on the same machine call no change that
-    is below a cell's noise floor. Prints how often equal runs would be called
-    different.
-    """
-    from depthbench.calibrate import calibrate as measure
-    from depthbench.calibrate import render_calibration
-    from depthbench.expand import load_to_expand
-    from depthbench.progress import progress_for, silence
-
-    with silence() if quiet else nullcontext():
-        found = measure(
-            load_to_expand(suite, overrides or ()),
-            num_runs=num_runs,
-            out=out,
-            device=device,
-            progress=progress_for(is_quiet=quiet),
-        )
-    write(render_calibration(found, format.value))
+for command in (compare, trend, nightly, calibrate):
+    app.command()(command)
 
 
 @app.command()
@@ -360,7 +237,7 @@ def sample(
 
 
 @app.command()
-def runs(out: Out = Path("results"), format: As = Format.terminal) -> None:
+def runs(out: options.Out = Path("results"), format: options.As = options.Format.terminal) -> None:
     """List the runs in the results folder, newest first."""
     from depthbench.report.listing import list_runs, render_runs
 
@@ -368,7 +245,7 @@ def runs(out: Out = Path("results"), format: As = Format.terminal) -> None:
 
 
 @app.command()
-def families(format: As = Format.terminal) -> None:
+def families(format: options.As = options.Format.terminal) -> None:
     """Show each family: its formula, what depth means, by three examples, and its source."""
     from depthbench.plan import render_families
 
@@ -376,7 +253,9 @@ def families(format: As = Format.terminal) -> None:
 
 
 @app.command()
-def datasets(data_dir: DataDir = None, format: As = Format.terminal) -> None:
+def datasets(
+    data_dir: options.DataDir = None, format: options.As = options.Format.terminal
+) -> None:
     """Show which data sets are here, complete and official, and how to get the others."""
     from depthbench.data import survey
     from depthbench.plan import render_datasets
@@ -396,7 +275,9 @@ def schema() -> None:
 
 @app.command()
 def doctor(
-    out: Out = Path("results"), data_dir: DataDir = None, format: As = Format.terminal
+    out: options.Out = Path("results"),
+    data_dir: options.DataDir = None,
+    format: options.As = options.Format.terminal,
 ) -> None:
     """Check this machine: versions, device, threads, clock, disk, data. Exits 1 at a PROBLEM."""
     from depthbench.data import survey
@@ -419,7 +300,10 @@ def init(
 
 
 def _print_plan(
-    suite: Suite, trials: Sequence[Trial], format: Format, more: dict[str, Any] | None = None
+    suite: Suite,
+    trials: Sequence[Trial],
+    format: options.Format,
+    more: dict[str, Any] | None = None,
 ) -> None:
     from depthbench.plan import describe_plan, render_plan
 

@@ -9,6 +9,32 @@ from typing import Annotated
 import typer
 
 
+class Format(StrEnum):
+    """What standard output is written as."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+    csv = "csv"
+
+
+class ReportFormat(StrEnum):
+    """As `Format`; html is a page for a browser, in one file."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"
+    csv = "csv"
+    html = "html"
+
+
+class Peak(StrEnum):
+    """Where the peak FLOP/s of a device is from."""
+
+    known = "known"
+    measured = "measured"
+
+
 class CiFormat(StrEnum):
     """What standard output is written as: for people, programs, continuous integration."""
 
@@ -20,22 +46,31 @@ class CiFormat(StrEnum):
     github = "github"
 
 
-class ReportFormat(StrEnum):
-    """What a report is written as; html is a page for a browser, in one file."""
-
-    terminal = "terminal"
-    md = "md"
-    json = "json"
-    csv = "csv"
-    html = "html"
-
-
-AsReport = Annotated[
+SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", metavar="SUITE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting of the suite: train.lr=0.01.", metavar="K=V"),
+]
+Only = Annotated[
+    str | None, typer.Option(help="Choose trials: \"family == 'deep' and depth > 4\".")
+]
+Out = Annotated[Path, typer.Option(help="Folder of all results.", file_okay=True)]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with one folder a data set.")]
+As = Annotated[Format, typer.Option("--format", help="How standard output is written.")]
+Runs = Annotated[
+    list[Path] | None, typer.Argument(help="Run folders (default: the newest).", metavar="RUNS")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 4 where something is unresolved or undecided.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only errors.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of the run; an existing one resumes.")
+]
+AsPage = Annotated[
     ReportFormat,
     typer.Option("--format", help="How standard output is written; html is a page in one file."),
-]
-Figures = Annotated[
-    Path | None, typer.Option(help="Also write each chart there, as svg and png.", metavar="DIR")
 ]
 AsForCi = Annotated[
     CiFormat,

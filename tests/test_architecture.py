@@ -18,6 +18,7 @@ MODULES = {
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"cli_regressions"},
     {"boundary", "calibrate", "nightly", "cli_options"},
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},

@@ -95,11 +95,11 @@ def test_report_answers_in_every_format(results):
     assert json.loads(call("report", out / "tiny" / "one", "--format", "json").stdout)
     assert "|" in call("report", out / "tiny", "--format", "md").stdout
     assert list(csv.DictReader(io.StringIO(call("report", "--out", out, "--format", "csv").stdout)))
+    call("report", "--out", out, "--margin", "0.01")
+    assert "above 0 and below 1" in call("report", "--out", out, "--margin", "2", code=2).stderr
     page = call("report", "--out", out, "--format", "html", "--figures", out.parent / "figures")
     assert page.stdout.startswith("<!doctype html>") and page.stdout.isascii()
     assert "figures to" in page.stderr and (out.parent / "figures" / "ranking.svg").exists()
-    call("report", "--out", out, "--margin", "0.01")
-    assert "above 0 and below 1" in call("report", "--out", out, "--margin", "2", code=2).stderr
 
 
 def test_check_judges_and_exits_by_the_verdict(results):

@@ -196,9 +196,9 @@ def test_old_tables_without_processes_fall_back_to_samples_and_say_so():
 def test_quiet_times_are_of_processes_and_else_of_blocks_in_order():
     samples = [1.0, 10.0, 3.0, 30.0, 2.0, 20.0]
     times, is_by_process = process_times(samples, [0, 1, 0, 1, 0, 1])
-    assert (times, is_by_process) == (pytest.approx({0: 1.2, 1: 12.0}), True)
+    assert (times, is_by_process) == (pytest.approx({0: 1.04, 1: 10.4}), True)
     times, is_by_process = process_times(samples, None)
-    assert (times, is_by_process) == (pytest.approx({0: 1.9, 1: 5.7, 2: 3.8}), False)
+    assert (times, is_by_process) == (pytest.approx({0: 1.18, 1: 3.54, 2: 2.36}), False)
     assert process_times(samples, [4] * 6)[1] is False  # one process says nothing of others
     assert process_times(None, None) == ({}, False)
 
@@ -284,4 +284,5 @@ def test_within_a_run_5_percent_are_found_through_what_processes_share():
         references[f"b{index}"] = f"a{index}"
     verdicts = [change.verdict for change in compare_within(table(rows), references)]
     assert verdicts[:10] == ["worse"] * 10
-    assert verdicts[10:].count("worse") == 0
+    # Of the calls, 4% may be nothing: two among these ten would be far more.
+    assert verdicts[10:].count("worse") <= 1

@@ -25,10 +25,11 @@ _ALL_HEADINGS = tuple(Heading(name, name) for name in ("claim", "run", "states",
 
 def judgements_junit(judgements: Sequence[Judgement]) -> str:
     """Return judgements as JUnit's XML: refuted has failed, undecided is skipped."""
-    return junit_xml("claims", _cases(judgements))
+    return junit_xml("claims", judgement_cases(judgements))
 
 
-def _cases(judgements: Sequence[Judgement]) -> Iterator[Case]:
+def judgement_cases(judgements: Sequence[Judgement]) -> Iterator[Case]:
+    """Yield a case a claim: refuted has failed, undecided is skipped."""
     for found in judgements:
         text = "; ".join(part for part in (found.text, claim_text(found), found.reason) if part)
         group = f"{found.suite} / {found.run}"

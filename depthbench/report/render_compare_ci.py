@@ -66,10 +66,11 @@ def comparison_junit(comparison: RunComparison) -> str:
     What is worse has failed, and what no longer works is an error; what is unresolved or only in
     one of the runs is skipped.
     """
-    return junit_xml(comparison.candidate.suite, _cases(comparison))
+    return junit_xml(comparison.candidate.suite, comparison_cases(comparison))
 
 
-def _cases(comparison: RunComparison) -> Iterator[Case]:
+def comparison_cases(comparison: RunComparison) -> Iterator[Case]:
+    """Yield a case a fact that differs, a new failure and a change: what is worse has failed."""
     outcome: Outcome
     for difference in comparison.differences:
         outcome = "passed" if difference.is_allowed else "error"

@@ -22,10 +22,10 @@ GAP = 2
 _READABLE = 24
 
 FORMATS = ("terminal", "md", "json", "csv")
-# What a report can be, too.
-REPORT_FORMATS = (*FORMATS, "html")
 # With those of continuous integration: JUnit's XML, and a step summary of GitHub.
 CI_FORMATS = (*FORMATS, "junit", "github")
+# What a report can be, too.
+REPORT_FORMATS = (*FORMATS, "html")
 
 
 @dataclass(frozen=True, slots=True)
