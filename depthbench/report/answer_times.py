@@ -37,11 +37,9 @@ def _label(ranked: Sequence[VariantRow]) -> str | None:
     """Return the name of the cell to compare by; None where the variants share none."""
     if len(ranked) < 2:
         return None
-    shared = [
-        timing
-        for timing in ranked[0].timings
-        if all(any(_is_timed(t, timing.label) for t in row.timings) for row in ranked)
-    ]
+    timed = [{t.label for t in row.timings if _is_timed(t, t.label)} for row in ranked]
+    common = set.intersection(*timed)
+    shared = [timing for timing in ranked[0].timings if timing.label in common]
     shared.sort(key=lambda timing: timing.phase != "inference")
     return shared[0].label if shared else None
 

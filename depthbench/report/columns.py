@@ -13,6 +13,7 @@ from depthbench.report.statistics import MIN_INTERQUARTILE, MIN_SEEDS
 from depthbench.report.tables import GAP, Heading, plain_line
 from depthbench.report.values import Group, VariantRow
 from depthbench.units import (
+    counted,
     format_count,
     format_estimate,
     format_flops,
@@ -22,6 +23,10 @@ from depthbench.units import (
 )
 
 TOO_FEW_SEEDS = "too few seeds"
+
+
+# Tables for people have so many ways of timing; the first are the ones a suite names first.
+MAX_TIMES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +138,14 @@ def _interquartile_text(row: VariantRow, metric: str) -> str:
 
 
 def _times(group: Group) -> list[Shown]:
-    labels = dict.fromkeys(timing.label for row in group.rows for timing in row.timings)
     return [
         _shown(label.replace(" batch ", "\nbatch "), _times_of(group.rows, label), is_number=True)
-        for label in labels
+        for label in _ways_of_timing(group)[:MAX_TIMES]
     ]
+
+
+def _ways_of_timing(group: Group) -> list[str]:
+    return list(dict.fromkeys(timing.label for row in group.rows for timing in row.timings))
 
 
 def _times_of(rows: Sequence[VariantRow], label: str) -> list[str]:
@@ -169,6 +177,10 @@ def legend(group: Group) -> list[str]:
     if any(row.timings for row in group.rows):
         doubt = "; ? doubtful" if any(t.flags for row in group.rows for t in row.timings) else ""
         lines.append(f"Times: median of one call ± the wider half of its 95% interval{doubt}.")
+        num_more = len(_ways_of_timing(group)) - MAX_TIMES
+        if num_more > 0:
+            more = counted(num_more, "more way")
+            lines.append(f"{more} of timing; --format csv and json have all.")
     return lines
 
 

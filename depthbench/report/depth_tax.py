@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from depthbench.report.groups import OPTION_COLUMNS
@@ -25,15 +26,21 @@ if TYPE_CHECKING:
 MIN_POINTS = 3
 # A form is told only where no point lies further from it.
 MAX_RESIDUAL = 0.10
+# Of more cells than this only the first ways of timing are fitted: nobody reads thousands of lines.
+MAX_CELLS, MAX_WAYS = 100_000, 24
 
 _CELL = ("dataset", "task", "phase", "batch_size", "precision", "mode", "num_threads", "cache")
 _CELL_KEYS = (*_CELL, "device", "optimizer")
+# How a cell was timed, and on what.
+_KIND = ("backbone", *_CELL_KEYS)
 _STEP = ("momentum", "nesterov", "clip_norm", "label_smoothing")
 _SHAPES = ("dataset_file", "vocabulary", "context", "num_classes")
-# What must be equal but for depth; of another width, the sizes that follow the width may differ.
+# What its trial says of the network and of a step.
+_OPTIONS = (*(name for name in OPTION_COLUMNS if name != "backbone"), *_STEP, *_SHAPES)
+# What must be equal but for depth.
 _SAME = (*_CELL_KEYS, *OPTION_COLUMNS, *_STEP, *_SHAPES)
-_SAME_SHAPE = (*(name for name in _SAME if name not in ("hidden", "heads")), "expansion")
-_SAME_GRAPH = tuple(name for name in _SAME if name != "mode")
+# Of another width, the sizes that follow the width may differ.
+_FOLLOW_WIDTH = ("hidden", "heads")
 _MEASURED = ("samples_seconds", "samples_process")
 
 
@@ -57,43 +64,84 @@ class _Cell:
 
 
 class _Cells:
-    """All timed cells of sequential networks, and the settings behind their keys."""
+    """All timed cells of sequential networks, and the settings behind their keys.
+
+    Settings are numbered, and keys made of numbers: cells may be a million.
+    """
 
     def __init__(self, run: Run) -> None:
-        self.settings: dict[Key, Row] = {}
-        self._keys: dict[Key, Key] = {}
-        self.all = [cell for row in _rows(run) if (cell := self._cell(row))]
+        self._numbers: dict[Key, int] = {}
+        self._rows: list[Row] = []
+        self._options = {
+            row["trial_id"]: row for row in run.rows("trials", ("trial_id", *_OPTIONS))
+        }
+        self._keys_of_options: dict[tuple[str, bool], tuple[int, int]] = {}
+        self._ways: set[int] = set()
+        self.ways_left_out: set[int] = set()
+        self._max_ways = MAX_WAYS if run.tables.num_rows("timings") > MAX_CELLS else None
+        self.all = [cell for row in _timed(run) if (cell := self._cell(row))]
         # The first of cells that are alike stands for them.
         places = reversed(self.all)
         self.by_shape = {(cell.shape, cell.depth, cell.width): cell for cell in places}
-        graphed = [c for c in reversed(self.all) if self.settings[c.same]["mode"] == "cuda_graph"]
+        graphed = [c for c in reversed(self.all) if self.settings(c)["mode"] == "cuda_graph"]
         self.graphed = {(cell.graph, cell.depth, cell.width): cell for cell in graphed}
 
+    def settings(self, cell: _Cell) -> Row:
+        """Return what a cell shares with those that differ from it in depth alone."""
+        kind, options = cell.same
+        return self._rows[options] | self._rows[kind]
+
     def _cell(self, row: Row) -> _Cell | None:
+        kind = self._number(row, _KIND)
+        if not self._has_room_for(kind):
+            return None
         seconds = _times(row, "samples_seconds")
         if not seconds:
             return None
-        hidden = row["hidden"]
-        row["expansion"] = None if hidden is None else round(hidden / row["width"], 2)
-        same = self._key(row, _SAME)
-        if same not in self.settings:
-            self.settings[same] = {name: row[name] for name in _SAME}
+        is_step = row["phase"] == "train_step"
+        options, of_any_width = self._options_of(row["trial_id"], is_step=is_step)
+        of_any_mode = self._number(row, _KIND, without=("mode",))
+        hidden, width = self._rows[options]["hidden"], row["width"]
+        expansion = None if hidden is None else round(hidden / width, 2)
         return _Cell(
-            same=same,
-            shape=self._key(row, _SAME_SHAPE),
-            graph=self._key(row, _SAME_GRAPH),
+            same=(kind, options),
+            shape=(kind, of_any_width, expansion),
+            graph=(of_any_mode, options),
             family=row["family"],
             depth=row["depth"],
-            width=row["width"],
+            width=width,
             seconds=seconds,
             wall=_times(row, "wall_samples_seconds"),
             achieved_flops_per_second=row["achieved_flops_per_second"],
         )
 
-    def _key(self, row: Row, names: Sequence[str]) -> Key:
-        """Return the values of these settings; equal ones are one object, since cells are many."""
-        key = key_of(row, names)
-        return self._keys.setdefault(key, key)
+    def _has_room_for(self, kind: int) -> bool:
+        """Say whether a way of timing is one of those that are fitted."""
+        if kind not in self._ways:
+            if self._max_ways is not None and len(self._ways) == self._max_ways:
+                self.ways_left_out.add(kind)
+                return False
+            self._ways.add(kind)
+        return True
+
+    def _options_of(self, trial_id: str, *, is_step: bool) -> tuple[int, int]:
+        """Return the numbers of a trial's options: all, and those that do not follow the width."""
+        key = trial_id, is_step
+        if key not in self._keys_of_options:
+            row = self._options.get(trial_id) or dict.fromkeys(_OPTIONS)
+            row = row if is_step else row | dict.fromkeys(_STEP)
+            rest = self._number(row, _OPTIONS, without=_FOLLOW_WIDTH)
+            self._keys_of_options[key] = self._number(row, _OPTIONS), rest
+        return self._keys_of_options[key]
+
+    def _number(self, row: Row, names: Sequence[str], without: Sequence[str] = ()) -> int:
+        """Return the number of these settings, the same for equal ones."""
+        key = key_of(row, [n for n in names if n not in without] if without else names)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._rows)
+            self._rows.append({name: row[name] for name in names if name not in without})
+        return number
 
 
 def depth_tax(run: Run) -> DepthTax:
@@ -104,34 +152,32 @@ def depth_tax(run: Run) -> DepthTax:
         if cell.family == "deep":
             by_width[cell.same, cell.width].append(cell)
     groups = [g for g in by_width.values() if len({cell.depth for cell in g}) >= MIN_POINTS]
-    rows = [cells.settings[group[0].same] for group in groups]
+    rows = [cells.settings(found) for found in {g[0].same: g[0] for g in groups}.values()]
     always = ("backbone", "phase", "batch_size")
     shown = [name for name in distinguishing(rows, _SAME, always) if name != "hidden"]
     layers = [_layer(group, cells, shown) for group in groups]
     laws = _width_laws(groups, layers)
     places = {name: place for place, name in enumerate(dict.fromkeys(f.name for f in layers))}
     layers.sort(key=lambda layer: (places[layer.name], layer.width))
-    return DepthTax(tuple(layers), tuple(laws))
+    return DepthTax(tuple(layers), tuple(laws), len(cells.ways_left_out))
 
 
-def _rows(run: Run) -> Iterator[Row]:
-    """Yield the timed cells of sequential networks, with the settings of their trials."""
+def _timed(run: Run) -> Iterator[Row]:
+    """Yield the timed cells of sequential networks."""
     own = ("trial_id", "family", "status", "depth", "width", "achieved_flops_per_second")
-    options = (*OPTION_COLUMNS, *_STEP, *_SHAPES)
-    trials = {row["trial_id"]: row for row in run.rows("trials", ("trial_id", *options))}
-    nothing = dict.fromkeys(options)
     has_graphs = any(row["mode"] == "cuda_graph" for row in run.rows("timings", ["mode"]))
     measured = (*_MEASURED, "wall_samples_seconds") if has_graphs else _MEASURED
-    for cell in run.rows("timings", (*own, "backbone", *_CELL_KEYS, *measured)):
+    for cell in run.rows("timings", (*own, *_KIND, *measured)):
         # A table of an older or another program may not say how large a network is.
         has_size = None not in (cell["depth"], cell["width"])
         if has_size and cell["status"] == "ok" and cell["family"] in ("deep", "wide"):
-            row = (trials.get(cell["trial_id"]) or nothing) | cell
-            yield row if cell["phase"] == "train_step" else row | dict.fromkeys(_STEP)
+            yield cell
 
 
 def _times(row: Row, samples: str) -> tuple[float, ...]:
-    return tuple(process_times(row.get(samples), row["samples_process"])[0].values())
+    if row.get(samples) is None:
+        return ()
+    return tuple(process_times(row[samples], row["samples_process"])[0].values())
 
 
 def _layer(group: Sequence[_Cell], cells: _Cells, shown: Sequence[str]) -> LayerCost:
@@ -139,7 +185,7 @@ def _layer(group: Sequence[_Cell], cells: _Cells, shown: Sequence[str]) -> Layer
     group = sorted(group, key=lambda cell: cell.depth)
     fixed, per_layer, residual = _fit(group)
     deepest = group[-1]
-    settings = cells.settings[deepest.same]
+    settings = cells.settings(deepest)
     return LayerCost(
         name=_name(settings, shown),
         where={name: settings[name] for name in ("backbone", *_CELL_KEYS)},
@@ -172,15 +218,17 @@ def _fit(group: Sequence[_Cell]) -> tuple[Estimate, Estimate, float]:
     Least squares weighted by 1 / time^2, since noise is a share of the time. Both are weighted sums
     of the mean times of cells, and have such a sum's interval.
     """
-    import numpy as np
-
-    times = np.array([np.mean(cell.seconds) for cell in group])
-    design = np.array([[1.0, cell.depth] for cell in group]) / times[:, None]
-    weights = np.linalg.pinv(design) / times  # (2, cells): a and tau from the times
+    times = [fmean(cell.seconds) for cell in group]
+    weights = [1 / time**2 for time in times]
+    points = list(zip(weights, (cell.depth for cell in group), strict=True))
+    moments = [sum(weight * depth**power for weight, depth in points) for power in range(3)]
+    scale = moments[0] * moments[2] - moments[1] ** 2
     samples = [cell.seconds for cell in group]
-    fixed, per_layer = (sum_of_means(samples, row.tolist()) for row in weights)
-    fitted = design * times[:, None] @ np.array([fixed.value, per_layer.value])
-    return fixed, per_layer, float(np.max(np.abs(fitted / times - 1)))
+    fixed = sum_of_means(samples, [w * (moments[2] - moments[1] * x) / scale for w, x in points])
+    slope = sum_of_means(samples, [w * (moments[0] * x - moments[1]) / scale for w, x in points])
+    fitted = [fixed.value + slope.value * depth for _, depth in points]
+    residual = max(abs(value / time - 1) for value, time in zip(fitted, times, strict=True))
+    return fixed, slope, residual
 
 
 def _depth_cost(cell: _Cell, cells: _Cells) -> DepthCost | None:
@@ -198,7 +246,7 @@ def _depth_cost(cell: _Cell, cells: _Cells) -> DepthCost | None:
 def _launch_bound(cell: _Cell, cells: _Cells) -> Estimate | None:
     """Return the share of the wall time that a CUDA graph saves: launching, not computing."""
     graphed = cells.graphed.get((cell.graph, cell.depth, cell.width))
-    if graphed is None or cells.settings[cell.same]["mode"] != "eager":
+    if graphed is None or cells.settings(cell)["mode"] != "eager":
         return None
     has_wall = graphed.wall and cell.wall
     pair = (graphed.wall, cell.wall) if has_wall else (graphed.seconds, cell.seconds)

@@ -11,7 +11,13 @@ from depthbench.report.answer import answer_of, notes_of
 from depthbench.report.answer_times import times_text
 from depthbench.report.comparison import MARGIN, Comparison, compare_groups
 from depthbench.report.groups import METRIC_COLUMNS, SIZE_COLUMNS, Entry, Gathering, names_of
-from depthbench.report.statistics import CONFIDENCE, Estimate, interquartile_mean, mean_interval
+from depthbench.report.statistics import (
+    CONFIDENCE,
+    MIN_INTERQUARTILE,
+    Estimate,
+    interquartile_mean,
+    mean_interval,
+)
 from depthbench.report.values import Group, Timing, VariantRow
 
 RANKED_BY = "loss"
@@ -140,7 +146,11 @@ def _row(entry: Entry, metric: str | None, facts: dict[str, Any]) -> VariantRow:
         values, bounds = [by_seed[seed] for seed in sorted(by_seed)], _bounds_of(name)
         if values:
             metrics[name] = mean_interval(values, bounds=bounds)
-            interquartile_means[name] = interquartile_mean([values], bounds=bounds)
+            # Of few values none is left out.
+            is_whole = len(values) < MIN_INTERQUARTILE
+            interquartile_means[name] = (
+                metrics[name] if is_whole else interquartile_mean([values], bounds=bounds)
+            )
     identity = ("variant_id", "family", "backbone", "depth", "width", "lr", *SIZE_COLUMNS)
     return VariantRow(
         **{name: settings[name] for name in identity},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.answer import budget_text
 from depthbench.report.columns import legend, pack
 from depthbench.report.tables import plain_line, rich_table, split_columns
-from depthbench.report.values import Group, Panel, RunReport, Summary
+from depthbench.report.values import Group, Panel, RunReport, Summary, VariantRow
 from depthbench.report.verdicts import WHY, Judgement
 from depthbench.units import counted
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _STYLES = {"holds": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
 # A terminal shows so many rows of one panel; the other formats have all.
+MAX_VARIANTS = 40
 MAX_PANEL_ROWS = 40
 
 
@@ -83,13 +85,19 @@ def _group_parts(group: Group, width: int, *, is_alone: bool) -> Iterator[Render
     yield Text()
     if not is_alone:
         yield Text(plain_line(group_title(group)), style="bold")
-    for index, table in enumerate(pack(group, width, cell_len)):
+    has_lead = any(row.against_best and row.against_best.is_separated for row in group.rows)
+    shown = replace(group, rows=group.rows[:MAX_VARIANTS])
+    for index, table in enumerate(pack(shown, width, cell_len)):
         if index:
             yield Text()
         headings = [column.heading for column in table]
         cells = list(zip(*(column.cells for column in table), strict=True))
-        styles = [_style(group, place) for place in range(len(cells))]
+        styles = [_style(row, has_lead=has_lead) for row in shown.rows]
         yield rich_table(headings, cells, styles, width=width)
+    num_more = len(group.rows) - len(shown.rows)
+    if num_more:
+        more = counted(num_more, "more variant")
+        yield Text(f"... {more}; --format md, csv and json have all.", style="dim")
     if group.notes:
         yield Text()
     for note in group.notes:
@@ -102,12 +110,10 @@ def group_title(group: Group) -> str:
     return ", ".join(part for part in (group.dataset, budget, group.training) if part)
 
 
-def _style(group: Group, index: int) -> str:
-    row = group.rows[index]
+def _style(row: VariantRow, *, has_lead: bool) -> str:
     if row.rank is None:
         return "dim"
-    leads = [r for r in group.rows if r.against_best and r.against_best.is_separated]
-    return "bold" if row.rank == 1 and leads else ""
+    return "bold" if row.rank == 1 and has_lead else ""
 
 
 def judgement_parts(judgements: Sequence[Judgement]) -> Iterator[RenderableType]:

@@ -89,8 +89,10 @@ def settings_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
 
 def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> Key:
     """Return the values of these columns, lists as tuples."""
-    values = (row[name] for name in columns)
-    return tuple(tuple(v) if isinstance(v, list) else v for v in values)
+    values = tuple(map(row.__getitem__, columns))
+    if list not in map(type, values):
+        return values
+    return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def describe(conditions: Mapping[str, Any]) -> str:

@@ -172,10 +172,14 @@ class WidthLaw:
 
 @dataclass(frozen=True, slots=True)
 class DepthTax:
-    """All that a run's times say of the cost of depth; empty where too few depths were timed."""
+    """All that a run's times say of the cost of depth; empty where too few depths were timed.
+
+    Of very many cells `num_ways_left_out` ways of timing are not fitted.
+    """
 
     layers: tuple[LayerCost, ...]
     width_laws: tuple[WidthLaw, ...]
+    num_ways_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from depthbench.report.statistics import Estimate
 from depthbench.report.tables import Heading
 from depthbench.report.values import DepthCost, DepthTax, LayerCost, Panel, WidthLaw
 from depthbench.units import (
+    counted,
     format_estimate,
     format_flops,
     format_fraction,
@@ -145,6 +146,9 @@ def _notes(tax: DepthTax) -> Iterator[str]:
         yield "Launching: the share of the wall time that a CUDA graph saves."
     for law in tax.width_laws:
         yield _law(law)
+    if tax.num_ways_left_out:
+        left_out = counted(tax.num_ways_left_out, "further way")
+        yield f"{left_out} of timing not fitted: the run has very many cells."
 
 
 def _law(law: WidthLaw) -> str:
