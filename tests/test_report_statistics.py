@@ -3,8 +3,10 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from depthbench.report.statistics import (
+    bootstrap_interval,
     interquartile_mean,
     mean_interval,
     median_interval,
@@ -175,3 +177,24 @@ def test_reports_never_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("sizes", [(3,), (5, 4), (200, 7, 30)])
+def test_the_bootstrap_is_that_of_scipy(sizes):
+    rng = np.random.default_rng(7)
+    samples = [rng.normal(size=size) for size in sizes]
+
+    def total(*drawn, axis=-1):
+        return sum(np.median(x, axis=axis) for x in drawn)
+
+    wanted = scipy.stats.bootstrap(
+        tuple(samples),
+        total,
+        n_resamples=999,
+        confidence_level=0.9,
+        method="percentile",
+        vectorized=True,
+        axis=-1,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert bootstrap_interval(samples, total, 0.9, 999) == pytest.approx(tuple(wanted), rel=1e-12)
