@@ -78,8 +78,8 @@ def nightly(
     artifacts: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for junit.xml, summary.md and report.html (default: nightly-report in the "
-            "results folder)."
+            help="Folder for junit.xml, summary.md, report.html and trend.html (default: "
+            "nightly-report in the results folder)."
         ),
     ] = None,
     pin: Annotated[
