@@ -23,7 +23,7 @@ _LEAST_SPAN = 0.1
 # Of many series, those that have changed come first.
 MAX_DRAWN = 24
 # Letters of a line of a small chart's title.
-_TITLE_WIDTH = 38
+_TITLE_WIDTH = 42
 _DATES: dict[str, Any] = {"tickCount": 4, "grid": False}
 _HEADINGS = (
     Heading("name", "series"),
