@@ -252,6 +252,19 @@ def test_small_charts_of_a_trend_fit_a_phone_below_one_another(opened):
     assert len(browser.find_elements("css selector", ".live .mark-line.role-mark path")) == 12
 
 
+def test_pointing_at_a_night_tells_its_run_its_date_and_its_value(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser = opened("trend")
+    browser.execute_script("window.scrollTo(0, 0)")
+    point = browser.find_element("css selector", ".live .mark-symbol.role-mark path")
+    ActionChains(browser).move_to_element(point).perform()
+    told = browser.find_element("id", "vg-tooltip-element")
+    WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(lambda _: told.text)
+    assert "night-000" in told.text and "2026-10-01" in told.text and "ms" in told.text
+
+
 def test_the_keyboard_reaches_every_table_and_chart_in_the_order_of_the_page(opened):
     from selenium.webdriver.common.keys import Keys
 

@@ -24,7 +24,8 @@ _LEAST_SPAN = 0.1
 MAX_DRAWN = 24
 # Letters of a line of a small chart's title.
 _TITLE_WIDTH = 42
-_DATES: dict[str, Any] = {"tickCount": 4, "grid": False}
+# Of a small chart, in pixels.
+_HEIGHT = 90
 _HEADINGS = (
     Heading("name", "series"),
     Heading("verdict", "verdict"),
@@ -65,30 +66,44 @@ def _small_chart(row: Row) -> Any:
     """Return the chart of one series; the dashed line is the night from which it has changed."""
     import altair as alt
 
-    # By the same clock as the dates in texts, wherever the reader is.
-    nights = alt.X("night:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(**_DATES))
     factor, unit = _unit(row)
-    scale = alt.Scale(domain=[end / factor for end in _ends(row)], zero=False)
-    lines = alt.Chart(alt.Data(values=_points(row, factor))).mark_line(
-        point=alt.OverlayMarkDef(size=14), strokeWidth=1.5
-    )
-    lines = lines.encode(
-        x=nights,
-        y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=3, minExtent=36)),
-        tooltip=[alt.Tooltip("run:N"), alt.Tooltip("night:N"), alt.Tooltip("text:N", title=" ")],
-    )
+    layers = [_line(row, factor)]
+    if row["since"] is not None:
+        start = {"night": row["since"], "verdict": row["verdict"]}
+        rule = alt.Chart(alt.Data(values=[start])).mark_rule(strokeDash=[4, 3])
+        layers.append(rule.encode(x=_nights(), color=alt.Color("verdict:N", legend=None)))
     title = alt.TitleParams(
         wrap(row["name"] + unit, _TITLE_WIDTH), subtitle=_said(row), fontSize=12, frame="group"
     )
-    if row["since"] is None:
-        return alt.layer(lines).properties(height=90, title=title)
-    start = {"since": row["since"], "verdict": row["verdict"]}
-    rule = alt.Chart(alt.Data(values=[start])).mark_rule(strokeDash=[4, 3])
-    rule = rule.encode(
-        x=alt.X("since:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(**_DATES)),
-        color=alt.Color("verdict:N", legend=None),
+    return alt.layer(*layers).properties(height=_HEIGHT, title=title)
+
+
+def _line(row: Row, factor: float) -> Any:
+    import altair as alt
+
+    scale = alt.Scale(domain=[end / factor for end in _ends(row)], zero=False)
+    # With room for numbers of the same width, so that charts below one another are in line.
+    axis = alt.Axis(tickCount=3, minExtent=36)
+    line = alt.Chart(alt.Data(values=_points(row, factor))).mark_line(
+        point=alt.OverlayMarkDef(size=14), strokeWidth=1.5
     )
-    return alt.layer(lines, rule).properties(height=90, title=title)
+    return line.encode(
+        x=_nights(),
+        y=alt.Y("value:Q", title=None, scale=scale, axis=axis),
+        tooltip=[
+            alt.Tooltip("run:N"),
+            alt.Tooltip("date:N", title="night"),
+            alt.Tooltip("text:N", title="value"),
+        ],
+    )
+
+
+def _nights() -> Any:
+    """Return the axis of nights, by the clock of the dates in texts, wherever the reader is."""
+    import altair as alt
+
+    axis = alt.Axis(tickCount=4, grid=False)
+    return alt.X("night:T", title=None, scale=alt.Scale(type="utc"), axis=axis)
 
 
 def _said(row: Row) -> str:
@@ -125,6 +140,7 @@ def _points(row: Row, factor: float) -> list[Row]:
     return [
         {
             "night": night,
+            "date": date_of(night),
             "run": run,
             "value": None if value is None or not isfinite(value) else value / factor,
             "text": value_text(row["kind"], value),
