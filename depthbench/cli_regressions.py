@@ -53,11 +53,11 @@ def trend(
         int,
         typer.Option(min=1, help="Nights for which a change to the worse is an alarm (exit 3)."),
     ] = 7,
-    format: options.As = options.Format.terminal,
+    format: options.AsPage = options.ReportFormat.terminal,
 ) -> None:
     """Follow a suite's times and losses over its runs; exit 3 where one has got worse lately.
 
-    options.Runs of another environment than the newest one's, unfinished ones and
+    Runs of another environment than the newest one's, unfinished ones and
     those that cannot be read are told and not judged. Exits 0 where there
     are too few nights to judge, 5 where there is nothing to follow.
     """
@@ -78,8 +78,8 @@ def nightly(
     artifacts: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for junit.xml, summary.md and report.html (default: nightly-report in the "
-            "results folder)."
+            help="Folder for junit.xml, summary.md, report.html and trend.html (default: "
+            "nightly-report in the results folder)."
         ),
     ] = None,
     pin: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ _HEADINGS = (Heading("name", "step"), Heading("exit_code", "exit", True), Headin
 class Step:
     """One of a night's questions: its answer in a sentence, its exit code.
 
-    `cases` are for JUnit, `markdown` the whole of it for a summary.
+    `cases` are for JUnit, `markdown` the whole of it for a summary, `page` it as a page of its own.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Step:
     exit_code: int = 0
     cases: tuple[Case, ...] = ()
     markdown: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def judge_night(
     Args:
         tonight: the run.
         out: folder of all results.
-        artifacts: folder for junit.xml, summary.md and report.html.
+        artifacts: folder for junit.xml, summary.md, report.html and trend.html.
         options: what counts as a change.
         is_strict: whether what is unresolved is an error.
 
@@ -238,7 +240,8 @@ def _trend(folder: Path) -> Step:
     except NothingToCompareError as error:
         return Step("trend", str(error))
     answer = " ".join(suite.answer for suite in found.suites)
-    return Step("trend", answer, found.exit_code, (), render_trend(found, "md"))
+    texts = (render_trend(found, format) for format in ("md", "html"))
+    return Step("trend", answer, found.exit_code, (), *texts)
 
 
 def _claims(run: Run, *, is_strict: bool) -> Step:
@@ -265,8 +268,10 @@ def _written(
         "summary.md": lambda: _summary(tonight, steps),
         "report.html": lambda: render(summarise([run]), "html"),
     }
+    texts |= {f"{step.name}.html": partial(str, step.page) for step in steps if step.page}
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
+        (artifacts / "trend.html").unlink(missing_ok=True)  # of a night before
     except OSError as error:
         raise ResultError(f"{artifacts}: cannot be made: {error.strerror or error}") from error
     for name, text in texts.items():

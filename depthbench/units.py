@@ -38,7 +38,7 @@ def format_seconds(
     """Return a time in the unit that suits it; with an interval, its wider half: 1.23 ms ±2%."""
     if seconds is None or not isfinite(seconds):
         return _UNKNOWN
-    factor, unit = _unit_of(seconds)
+    factor, unit = unit_of(seconds)
     text = f"{significant(seconds / factor)} {unit}"
     if interval is None or interval[0] is None or interval[1] is None or seconds == 0:
         return text
@@ -121,7 +121,8 @@ def _scaled(number: float) -> str:
     return f"{significant(number / factor)}{letter}"
 
 
-def _unit_of(seconds: float) -> tuple[float, str]:
+def unit_of(seconds: float) -> tuple[float, str]:
+    """Return the unit that suits a time, in seconds and by its name: (0.001, "ms")."""
     rounded = abs(float(f"{seconds:.2e}"))
     fitting = [unit for unit in _SECONDS if unit[0] <= rounded]
     largest = fitting[-1] if fitting else _SECONDS[0]

@@ -111,3 +111,5 @@ def test_six_nights_end_as_they_should(tmp_path, slow_build):
     assert code == 5 and "torch_threads" in step(told, "baseline")["answer"]
     report = (tmp_path / "results/nightly-report/report.html").read_text()
     assert "Is anything worse?" in report
+    history = (tmp_path / "results/nightly-report/trend.html").read_text()
+    assert "Too few nights: 1 of 8." in history and "5 runs of another environment" in history

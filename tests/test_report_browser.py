@@ -1,4 +1,4 @@
-"""The page of a report, in a real browser; skipped where there is none."""
+"""The pages of a report and of a trend, in a real browser; skipped where there is none."""
 
 import json
 import shutil
@@ -6,7 +6,10 @@ import shutil
 import pytest
 
 from depthbench.report.render import render
+from depthbench.report.render_trend import render_trend
 from depthbench.report.summary import summarise
+from depthbench.report.trend import trend
+from tests.fixtures_history import write_nights
 from tests.fixtures_results import claim, ladder_run, make_run, quickstart_run, trial_rows
 
 HOSTILE = (
@@ -83,7 +86,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Give the files of two reports: one as people write them, one that is hostile."""
+    """Give the files of two reports, as people write them and hostile, and of a trend."""
     folder = tmp_path_factory.mktemp("pages")
     quickstart = summarise([quickstart_run(suite_hash="abc"), ladder_run()])
     losses = [0.1, 0.104, 0.097]
@@ -99,6 +102,10 @@ def pages(tmp_path_factory):
     ):
         found[name] = folder / f"{name}.html"
         found[name].write_text(render(summary, "html"), encoding="ascii")
+    write_nights(folder, 9)
+    write_nights(folder, 5, first=9, slower={(8, 32): 1.08, (2, 16): 0.9})
+    found["trend"] = folder / "trend.html"
+    found["trend"].write_text(render_trend(trend(folder), "html"), encoding="ascii")
     return found
 
 
@@ -155,7 +162,7 @@ def colours(browser):
     )
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "trend"])
 def test_a_page_asks_for_nothing_and_complains_of_nothing(opened, pages, name):
     browser = opened(name)
     asked = [
@@ -187,7 +194,7 @@ def test_a_page_says_all_without_scripts(opened):
     assert "has the lowest test loss" in browser.find_element("class name", "answer").text
 
 
-@pytest.mark.parametrize("name", ["plain", "hostile"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "trend"])
 @pytest.mark.parametrize("width", [360, 768, 1200])
 def test_nothing_is_wider_than_the_screen(opened, name, width):
     browser = opened(name, width=width, height=780)
@@ -209,9 +216,10 @@ def test_a_chart_on_a_phone_shows_its_plot_without_scrolling(opened):
         assert inner <= outer
 
 
+@pytest.mark.parametrize("name", ["plain", "trend"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(opened, scheme):
-    browser = opened(scheme=scheme)
+def test_text_stands_out_from_what_is_behind_it(opened, scheme, name):
+    browser = opened(name, scheme=scheme)
     for details in browser.find_elements("css selector", "details"):
         browser.execute_script("arguments[0].open = true", details)
     found = browser.execute_script(PALE_TEXT)
@@ -232,6 +240,29 @@ def test_dark_is_the_readers_or_the_switchs_and_charts_follow(opened):
     assert colours(browser) == light and switch.text == "Dark"
     switch.click()
     assert colours(browser) == dark
+
+
+def test_small_charts_of_a_trend_fit_a_phone_below_one_another(opened):
+    browser = opened("trend", width=360, height=780)
+    drawing = browser.find_element("class name", "drawing")
+    inner, outer = browser.execute_script(
+        "return [arguments[0].scrollWidth, arguments[0].clientWidth]", drawing
+    )
+    assert inner <= outer
+    assert len(browser.find_elements("css selector", ".live .mark-line.role-mark path")) == 12
+
+
+def test_pointing_at_a_night_tells_its_run_its_date_and_its_value(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser = opened("trend")
+    browser.execute_script("window.scrollTo(0, 0)")
+    point = browser.find_element("css selector", ".live .mark-symbol.role-mark path")
+    ActionChains(browser).move_to_element(point).perform()
+    told = browser.find_element("id", "vg-tooltip-element")
+    WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(lambda _: told.text)
+    assert "night-000" in told.text and "2026-10-01" in told.text and "ms" in told.text
 
 
 def test_the_keyboard_reaches_every_table_and_chart_in_the_order_of_the_page(opened):

@@ -27,7 +27,8 @@ def specification(panel: Panel, theme: Theme = LIGHT) -> Spec | None:
     """Return a panel's chart as Vega-Lite in a theme; None where the panel has none.
 
     Whatever is coloured by family has the family's colour, and so has what belongs to one family
-    each, such as variants; colours that the chart gives itself are left alone. All text is tamed.
+    each, such as variants; worse and better have colours, too. What the chart colours itself is
+    left alone. All text is tamed.
     """
     chart = draw(panel) if panel.rows else None
     if chart is None:
@@ -148,6 +149,8 @@ def _colour_families(spec: Spec, theme: Theme) -> None:
 
 def _colours(rows: Sequence[Spec], field: str, theme: Theme) -> dict[str, str]:
     """Return the colour of each value of a field; nothing where one has no family, or several."""
+    if field == "verdict":
+        return {"worse": theme.bad, "better": theme.good}
     families: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if field in row and row[field] is not None:

@@ -4,42 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from depthbench.report.charts import Spec, filling, specification, svg, with_own_ids
 from depthbench.report.columns import key_columns, legend, sections
 from depthbench.report.origin import citation, environment_facts, run_facts
 from depthbench.report.page import render_page
+from depthbench.report.page_parts import Figure, Table, figure_of
 from depthbench.report.render_terminal import claim_text, group_title, remarks
-from depthbench.report.tables import Heading
-from depthbench.report.theme import PAGE
-from depthbench.report.values import Group, Panel, RunReport, Summary
+from depthbench.report.values import Group, RunReport, Summary
 from depthbench.report.verdicts import Judgement
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a page. `families` has one a row, None where a row is of none."""
-
-    headings: tuple[Heading, ...]
-    rows: tuple[tuple[str, ...], ...]
-    num_names: int
-    families: tuple[str | None, ...]
-    faint: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A panel on a page: its chart, where it has one, as it is without scripts and for them."""
-
-    id: str
-    panel: Panel
-    table: Table
-    drawing: Markup | None
-    spec: Spec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,36 +91,6 @@ def _group_table(group: Group) -> Table:
         families=tuple(row.family for row in group.rows),
         faint=tuple(row.rank is None for row in group.rows),
     )
-
-
-def figure_of(panel: Panel, place: str) -> Figure:
-    """Return a panel as a page shows it.
-
-    Args:
-        panel: what to show.
-        place: an id that no other figure of the page has.
-    """
-    from markupsafe import Markup
-
-    spec = specification(panel, PAGE)
-    return Figure(
-        id=place,
-        panel=panel,
-        table=Table(
-            headings=panel.headings,
-            rows=panel.texts,
-            num_names=panel.num_names,
-            families=tuple(_family(row.get("family")) for row in panel.rows),
-            faint=tuple(False for _ in panel.rows),
-        ),
-        # What Vega writes is escaped.
-        drawing=None if spec is None else Markup(with_own_ids(svg(spec), place)),
-        spec=None if spec is None else filling(spec),
-    )
-
-
-def _family(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _claim(judgement: Judgement) -> Claim:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from depthbench.report.sparkline import is_encodable
 from depthbench.report.tables import (
+    REPORT_FORMATS,
     captured,
     check_format,
     markdown,
@@ -38,15 +39,19 @@ def render_trend(
 
     Args:
         trend: what to print.
-        format: terminal, md, json or csv. json holds every night of every series; csv a line a
-            series, its nights as lists.
+        format: terminal, md, json, csv or html. json holds every night of every series; csv a
+            line a series, its nights as lists; html is a page in one file, with charts.
         console: whose width and colours the terminal format takes (default: standard output's).
         encoding: of the output; one that has no block characters gets plain ones.
 
     Raises:
         ResultError: there is no such format.
     """
-    check_format(format)
+    check_format(format, REPORT_FORMATS)
+    if format == "html":
+        from depthbench.report.render_trend_html import trend_html
+
+        return trend_html(trend)
     if format == "json":
         return to_json(asdict(trend) | {"exit_code": trend.exit_code})
     is_ascii = not is_encodable(encoding)

@@ -13,6 +13,7 @@ from depthbench.report.rows import join
 from depthbench.units import counted, format_fraction, format_seconds, significant
 
 if TYPE_CHECKING:
+    from depthbench.report.history import SeriesKind
     from depthbench.report.nights import Night
     from depthbench.report.trend_values import SeriesTrend, SuiteTrend
 
@@ -60,27 +61,28 @@ def _listed(found: Sequence[SeriesTrend]) -> str:
 def call_text(found: SeriesTrend) -> str:
     """Return a change in words: deep (L 8, d 32) inference batch 1 is 7% slower since ..."""
     verb = "are" if found.kind == "level" else "is"
+    changed = change_text(found.kind, found.change)
     nights = counted(found.num_nights_since or 0, "night")
-    return f"{found.name} {verb} {change_text(found)} since {date_of(found.since)} ({nights})"
+    return f"{found.name} {verb} {changed} since {date_of(found.since)} ({nights})"
 
 
-def change_text(found: SeriesTrend) -> str:
-    """Return by how much a series has changed: 7% slower, 0.12 higher."""
-    if found.change is None:
+def change_text(kind: SeriesKind, change: float | None) -> str:
+    """Return by how much a series of a kind has changed: 7% slower, 0.12 higher."""
+    if change is None:
         return "-"
-    up, down = _WORDS[found.kind]
-    size = abs(found.change)
-    text = significant(size, 2) if found.kind == "exponent" else format_fraction(size)
-    return f"{text} {up if found.change > 0 else down}"
+    up, down = _WORDS[kind]
+    size = abs(change)
+    text = significant(size, 2) if kind == "exponent" else format_fraction(size)
+    return f"{text} {up if change > 0 else down}"
 
 
-def value_text(found: SeriesTrend, value: float | None) -> str:
-    """Return a value of a series as people read it."""
+def value_text(kind: SeriesKind, value: float | None) -> str:
+    """Return a value of a series of a kind as people read it."""
     if value is None:
         return "-"
-    if found.kind == "time":
+    if kind == "time":
         return format_seconds(value)
-    return f"{value:.3f}x" if found.kind == "level" else significant(value)
+    return f"{value:.3f}x" if kind == "level" else significant(value)
 
 
 def date_of(created_at: str | None) -> str:

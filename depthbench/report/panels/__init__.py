@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthbench.report import trend_panel
 from depthbench.report.panels import (
     curves,
     depth_tax,
@@ -51,6 +52,10 @@ PANELS: dict[str, PanelKind] = {
 }
 
 
+# Panels that are of many runs, and so of other evidence, have their charts here.
+CHARTS_OF_MANY_RUNS: dict[str, Callable[[Panel], Any]] = {trend_panel.KIND: trend_panel.draw}
+
+
 def panels_of(evidence: Evidence) -> tuple[Panel, ...]:
     """Return every panel that a run has something to say in, its text tamed."""
     return tuple(_tamed(panel) for kind in PANELS.values() for panel in kind.panels_of(evidence))
@@ -58,7 +63,8 @@ def panels_of(evidence: Evidence) -> tuple[Panel, ...]:
 
 def draw(panel: Panel) -> Any:
     """Return the panel's Altair chart, which gives both its interactive and its static form."""
-    return PANELS[panel.kind].draw(panel)
+    kind = PANELS.get(panel.kind)
+    return kind.draw(panel) if kind else CHARTS_OF_MANY_RUNS[panel.kind](panel)
 
 
 def _tamed(panel: Panel) -> Panel:
