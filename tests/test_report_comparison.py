@@ -118,6 +118,14 @@ def test_q_values_are_over_all_groups():
     assert among.confidence > alone.confidence
 
 
+def test_sure_findings_elsewhere_make_nothing_surer():
+    group = [by_seed(BEST), times(1.1, 20), times(1.0, 40)]
+    sure = [by_seed(BEST), times(2.0), times(3.0), times(4.0)]
+    alone, among = (compare_groups(groups)[0] for groups in ([group], [group, sure, sure, sure]))
+    assert [found.q_value for found in among] == pytest.approx([found.q_value for found in alone])
+    assert [found.low for found in among] == pytest.approx([found.low for found in alone])
+
+
 def test_seeds_too_few_for_any_test_have_no_verdict():
     few = {seed: value for seed, value in times(1.3).items() if seed < 2}
     none = {9: 1.0}

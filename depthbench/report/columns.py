@@ -68,13 +68,20 @@ def _quality(group: Group) -> list[Shown]:
         cells = [_metric_text(row, metric) for row in group.rows]
         if any(cell != "-" for cell in cells):
             columns.append(_shown(metric_name(metric), cells, is_number=True))
-    if any(row.against_best is not None for row in group.rows):
-        versus = [_versus(row) for row in group.rows]
-        columns.append(_shown("against best", versus, is_number=True))
-        columns.append(_shown("verdict", [_verdict(row) for row in group.rows]))
+        if metric == group.metric:
+            columns += _against_best(group)
     if any(row.not_ranked_because for row in group.rows):
         columns.append(_shown("not ranked", [row.not_ranked_because for row in group.rows]))
     return columns
+
+
+def _against_best(group: Group) -> list[Shown]:
+    if all(row.against_best is None for row in group.rows):
+        return []
+    return [
+        _shown("verdict", [_verdict(row) for row in group.rows]),
+        _shown("against best", [_versus(row) for row in group.rows], is_number=True),
+    ]
 
 
 def _metric_text(row: VariantRow, metric: str) -> str:

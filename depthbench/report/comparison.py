@@ -8,7 +8,7 @@ where it is called the same, and holds equality else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,7 +85,7 @@ def compare_groups(
     the one-sided p value against the first, times the number of the others, which holds whichever
     of them was picked as the first. And that it differs from the first by the margin or more: by
     two one-sided tests, which a first that was picked for its low mean only makes harder to pass.
-    Each of the two has q values over the run.
+    Each of the two has q values over the run, the first no smaller ones than over its group alone.
 
     Args:
         groups: of each group its variants' values by seed, the best one first; or of two variants
@@ -106,10 +106,7 @@ def compare_groups(
     check_margin(margin)
     pairs = [[paired(values, group[0], len(group) - 1) for values in group[1:]] for group in groups]
     tested = [[pair for pair in found if pair and pair.is_testable] for found in pairs]
-    # The first of a group is a variant, too, that could have been called worse.
-    num_firsts = sum(bool(found) for found in tested)
-    flat = [pair for found in tested for pair in found]
-    judged = iter(_judged(flat, num_firsts, margin, is_lower_better))
+    judged = iter(_judged([found for found in tested if found], margin, is_lower_better))
     return [
         [next(judged) if pair and pair.is_testable else _untested(pair, margin) for pair in found]
         for found in pairs
@@ -126,28 +123,45 @@ def _measured(pair: Pair, margin: float) -> Comparison:
 
 
 def _judged(
-    pairs: Sequence[Pair], num_firsts: int, margin: float, is_lower_better: bool
+    groups: Sequence[Sequence[Pair]], margin: float, is_lower_better: bool
 ) -> list[Comparison]:
-    p_values = [difference_probability(pair) for pair in pairs]
-    as_good = [
-        as_good_probability(p_value, pair.num_rivals)
-        for p_value, pair in zip(p_values, pairs, strict=True)
-    ]
-    q_values, level = _discoveries([*as_good, *[1.0] * num_firsts])
+    pairs = [pair for group in groups for pair in group]
     p_same = [sameness_probability(pair, margin) if pair.is_ratio else None for pair in pairs]
     called_same, same_level = _discoveries([p for p in p_same if p is not None])
     same = iter(called_same)
     found = []
-    for place, pair in enumerate(pairs):
+    for pair, p, (p_value, q_value, level) in zip(pairs, p_same, _tests(groups), strict=True):
         comparison = replace(
             _measured(pair, margin),
-            p_value=p_values[place],
-            q_value=q_values[place],
-            p_same=p_same[place],
-            q_same=None if p_same[place] is None else next(same),
+            p_value=p_value,
+            q_value=q_value,
+            p_same=p,
+            q_same=None if p is None else next(same),
         )
         found.append(_with_verdict(comparison, pair, level, same_level, is_lower_better))
     return found
+
+
+def _tests(groups: Sequence[Sequence[Pair]]) -> Iterator[tuple[float, float, float]]:
+    """Yield each pair's p value, its q value, and the level at which it would be called.
+
+    The q value is the larger one of those over the run and over the group: sure findings elsewhere
+    do not make a group's own any surer.
+    """
+    p_values = [[difference_probability(pair) for pair in group] for group in groups]
+    # The first of a group is a variant, too, that could have been called worse.
+    as_good = [
+        [*(as_good_probability(p, group[0].num_rivals) for p in found), 1.0]
+        for group, found in zip(groups, p_values, strict=True)
+    ]
+    over_run, run_level = _discoveries([p for found in as_good for p in found])
+    start = 0
+    for found, chosen in zip(p_values, as_good, strict=True):
+        over_group, level = _discoveries(chosen)
+        for place, p_value in enumerate(found):
+            q_value = max(over_group[place], over_run[start + place])
+            yield p_value, q_value, min(level, run_level)
+        start += len(chosen)
 
 
 def _discoveries(p_values: Sequence[float]) -> tuple[list[float], float]:
