@@ -99,3 +99,23 @@ def test_equal_costs_make_no_frontier():
     trials = trial_rows("wide", LOW) + trial_rows("deep", HIGH)
     times = [timing_row("wide", spread(1.01e-3)), timing_row("deep", spread(1e-3))]
     assert panels_in(make_run(trials, times), "frontier") == []
+
+
+def test_of_very_many_cells_the_times_are_medians_and_it_is_said(monkeypatch):
+    monkeypatch.setattr("depthbench.report.summary._MAX_SAMPLED", 1)
+    panel = frontier({"wide": LOW, "deep": HIGH}, {"wide": 2e-3, "deep": 1e-3})
+    assert row_of(panel, "wide")[KEY] == 2e-3
+    assert row_of(panel, "wide")[f"{KEY}_probability"] == 1.0
+    assert any("medians" in note for note in panel.notes)
+
+
+def test_of_many_kinds_of_cells_the_first_are_costs_and_it_is_said():
+    trials = trial_rows("wide", LOW) + trial_rows("deep", HIGH)
+    times = [
+        timing_row(name, spread(seconds), batch_size=batch)
+        for name, seconds in (("wide", 2e-3), ("deep", 1e-3))
+        for batch in range(1, 21)
+    ]
+    panel = only_panel(make_run(trials, times), "frontier")
+    assert len(panel.headings) == 2 + 12
+    assert any("first 12 of 20 kinds" in note for note in panel.notes)

@@ -101,9 +101,13 @@ def _all_costs(rows: Sequence[VariantRow]) -> Iterator[Cost]:
 
 
 def left_out(rows: Sequence[VariantRow]) -> list[str]:
-    """Return a line on the kinds of cells that are no cost, where there are too many of them."""
+    """Return what of timed cells is no cost: kinds beyond the first, processes where unknown."""
     num = len(labels_of(rows))
-    return [f"The first {MAX_TIMED} of {num} kinds of timed cells."] if num > MAX_TIMED else []
+    lines = [f"The first {MAX_TIMED} of {num} kinds of timed cells."] if num > MAX_TIMED else []
+    timed = (timing for row in rows for timing in row.timings if timing.median_seconds)
+    if any(not timing.process_seconds for timing in timed):
+        lines.append("Some times are medians of a cell, and drawn from no processes.")
+    return lines
 
 
 def _sizes(rows: Sequence[VariantRow], column: str) -> tuple[tuple[float, ...], ...]:
