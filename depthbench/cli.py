@@ -79,9 +79,7 @@ def run(
     ] = False,
     peak: Annotated[
         options.Peak,
-        typer.Option(
-            help="options.Peak FLOP/s that times are held against: of data sheets, or measured."
-        ),
+        typer.Option(help="Peak FLOP/s that times are held against: of data sheets, or measured."),
     ] = options.Peak.known,
     dry_run: Annotated[
         bool,

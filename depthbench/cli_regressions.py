@@ -79,7 +79,7 @@ def nightly(
         Path | None,
         typer.Option(
             help="Folder for junit.xml, summary.md, report.html and trend.html (default: "
-            "nightly-report in the results folder)."
+            "nightly-report/SUITE in the results folder)."
         ),
     ] = None,
     pin: Annotated[

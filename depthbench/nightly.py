@@ -8,7 +8,7 @@ seen; the night before shows which night it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from depthbench.report.render_claims_ci import judgement_cases
 from depthbench.report.render_compare import render_comparison
 from depthbench.report.render_compare_ci import comparison_cases
 from depthbench.report.render_trend import render_trend
+from depthbench.report.rows import join
 from depthbench.report.summary import summarise
 from depthbench.report.tables import Heading, check_format, markdown, render_table, to_csv, to_json
 from depthbench.report.trend import trend
@@ -83,7 +84,7 @@ def play_night(
     Args:
         suite: the suite.
         out: folder of all results.
-        artifacts: as of `judge_night` (default: nightly-report in the results folder).
+        artifacts: as of `judge_night` (default: nightly-report/SUITE in the results folder).
         options: what counts as a change.
         is_strict: whether what is unresolved is an error.
         run_options: of `run_suite`.
@@ -97,7 +98,7 @@ def play_night(
     return judge_night(
         tonight,
         out,
-        artifacts or Path(out) / "nightly-report",
+        artifacts or Path(out) / "nightly-report" / suite.name,
         options or CompareOptions(out=Path(out)),
         is_strict=is_strict,
     )
@@ -150,6 +151,12 @@ def pin_baseline(out: Path, suite: str, run: str) -> Path:
     if not folder.run_json.is_file():
         raise ResultError(
             f"{folder.path}: no run to pin as baseline; `depthbench runs --out {out}` lists them"
+        )
+    facts = read_run_json(folder)
+    if facts.get("status") != "finished":
+        raise ResultError(
+            f"{folder.path}: is {facts.get('status') or 'unknown'}, and a baseline must be whole; "
+            f"finish it with `depthbench run SUITE --run {run}`"
         )
     path = _pin(out, suite)
     write_atomically(path, f"{run}\n".encode())
@@ -229,7 +236,8 @@ def _compared(
         return Step(name, f"It is the baseline, {other.name}.")
     compared.add(other.name)
     found = compare_runs(read_run(other), run, options)
-    cases = tuple(comparison_cases(found))
+    # A build knows a test by its group and name: those of the two comparisons are not the same.
+    cases = tuple(replace(c, group=f"{name}, {c.group}") for c in comparison_cases(found))
     code = found.exit_code(is_strict=is_strict)
     return Step(name, found.answer, code, cases, render_comparison(found, "github"))
 
@@ -246,14 +254,17 @@ def _trend(folder: Path) -> Step:
 
 def _claims(run: Run, *, is_strict: bool) -> Step:
     judgements, code = check([run], is_strict=is_strict)
-    refuted = [found.id for found in judgements if found.verdict == "refuted"]
-    said = f"refuted: {', '.join(refuted)}" if refuted else "none is refuted"
-    answer = f"{counted(len(judgements), 'claim')}, {said}."
+    said = []
+    for verdict in ("refuted", "undecided", "holds"):
+        ids = [found.id for found in judgements if found.verdict == verdict]
+        if ids:
+            said.append(f"{len(ids):,} {verdict} ({join(ids, limit=3)})")
+    answer = f"{counted(len(judgements), 'claim')}: {join(said)}."
     return Step(
         "claims",
         answer,
         code,
-        tuple(judgement_cases(judgements)),
+        tuple(replace(case, group="claims") for case in judgement_cases(judgements)),
         render_judgements(judgements, "github"),
     )
 
@@ -264,7 +275,7 @@ def _written(
     """Write the files of a night and yield their paths."""
     cases = [case for step in steps for case in step.cases]
     texts: dict[str, Callable[[], str]] = {
-        "junit.xml": lambda: junit_xml(f"{tonight.suite} {tonight.run}", cases),
+        "junit.xml": lambda: junit_xml(tonight.suite, cases),
         "summary.md": lambda: _summary(tonight, steps),
         "report.html": lambda: render(summarise([run]), "html"),
     }

@@ -98,7 +98,7 @@ def test_six_nights_end_as_they_should(tmp_path, slow_build):
     assert code == 3
     for name in ("baseline", "night before"):
         assert step(told, name)["exit_code"] == 3 and "deep" in step(told, name)["answer"]
-    cases = ElementTree.parse(tmp_path / "results/nightly-report/junit.xml").getroot()
+    cases = ElementTree.parse(tmp_path / "results/nightly-report/nights/junit.xml").getroot()
     failed = {
         case.get("name") for case in cases.iter("testcase") if case.find("failure") is not None
     }
@@ -109,7 +109,7 @@ def test_six_nights_end_as_they_should(tmp_path, slow_build):
 
     code, told = night(tmp_path, "n6", threads="2")
     assert code == 5 and "torch_threads" in step(told, "baseline")["answer"]
-    report = (tmp_path / "results/nightly-report/report.html").read_text()
+    report = (tmp_path / "results/nightly-report/nights/report.html").read_text()
     assert "Is anything worse?" in report
-    history = (tmp_path / "results/nightly-report/trend.html").read_text()
+    history = (tmp_path / "results/nightly-report/nights/trend.html").read_text()
     assert "Too few nights: 1 of 8." in history and "5 runs of another environment" in history

@@ -164,7 +164,7 @@ class RunComparison:
         """Return 5, 3, 1 or 4, the first that applies, or 0.
 
         Args:
-            is_strict: whether an unresolved change is an error.
+            is_strict: whether an unresolved change, or a missing result, is an error.
         """
         is_incomparable = any(not found.is_allowed for found in self.differences)
         has_diverged = any(ending.is_new_divergence for ending in self.endings)
@@ -175,7 +175,12 @@ class RunComparison:
             return 3
         if has_failed:
             return 1
-        return 4 if is_strict and self.count("unresolved") else 0
+        is_open = self.count("unresolved") or self.num_missing()
+        return 4 if is_strict and is_open else 0
+
+    def num_missing(self, kind: Literal["trial", "timing"] | None = None) -> int:
+        """Return how many trials or timings of the baseline the candidate does not have."""
+        return sum(alone.side == "baseline" and kind in (None, alone.kind) for alone in self.alone)
 
     @property
     def num_compared(self) -> int:

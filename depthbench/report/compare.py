@@ -61,9 +61,10 @@ class CompareOptions:
             raise ResultError(
                 f"--confidence {self.confidence:g}: must lie between 0 and 1, such as 0.96"
             )
-        if not 0 <= self.threshold < 100:
+        if not 0 <= self.threshold < 1:
             raise ResultError(
-                f"--threshold {self.threshold:g}: a fraction of the baseline, such as 0.05"
+                f"--threshold {self.threshold:g}: a fraction of the baseline, at least 0 and below "
+                "1, such as 0.05"
             )
 
     @property

@@ -31,7 +31,7 @@ def answer_of(comparison: RunComparison) -> str:
             if not difference.is_allowed
         ]
         return f"Not comparable: {join(found)}."
-    parts = [*_endings_text(comparison.endings)]
+    parts = [*_missing_text(comparison), *_endings_text(comparison.endings)]
     parts += [*_kind_text(comparison.changes, "time"), *_kind_text(comparison.changes, "quality")]
     if not parts:
         return "Nothing was compared: the runs have no result in common."
@@ -85,7 +85,29 @@ def _kind_text(changes: Sequence[Change], kind: Kind) -> Iterator[str]:
             f"of {what} {num_same:,} {_are(num_same)} the same, {num_open:,} unresolved"
         )
     else:
-        yield "times are the same" if kind == "time" else "quality is the same"
+        yield "times are the same" if kind == "time" else _same_quality(found)
+
+
+def _missing_text(comparison: RunComparison) -> Iterator[str]:
+    """Yield what a reader must know before any number: what is not whole, or not comparable."""
+    if comparison.candidate.status != "finished":
+        yield f"the candidate is not finished ({comparison.candidate.status})"
+    for kind in ("trial", "timing"):
+        num = comparison.num_missing(kind)
+        if num:
+            yield f"{counted(num, kind)} of the baseline {_are(num)} missing in the candidate"
+    if any(not difference.is_allowed for difference in comparison.differences):
+        yield "quality is not comparable, since the data differ"
+
+
+def _same_quality(found: Sequence[Change]) -> str:
+    """Return that quality is the same, and of how many variants it is not so to the last bit."""
+    num_moved = sum(change.change_fraction != 0 for change in found)
+    if not num_moved:
+        return "quality is the same"
+    largest = max(found, key=_size)
+    by = format_fraction(abs(largest.change_fraction or 0.0))
+    return f"quality is the same within the threshold ({num_moved:,} moved, by {by} at most)"
 
 
 def _called_text(

@@ -323,5 +323,5 @@ def decide(
     if max(high, -low) <= limit:
         return "same", f"the interval is within {threshold:.1%}"
     if is_large:
-        return "unresolved", f"beyond {threshold:.1%}, but q is {q_value:.2g}"
+        return "unresolved", f"beyond {threshold:.1%}, but q is {q_value:.2g}, not below {alpha:g}"
     return "unresolved", f"the interval reaches beyond {threshold:.1%}"

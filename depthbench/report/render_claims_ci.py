@@ -32,7 +32,7 @@ def judgement_cases(judgements: Sequence[Judgement]) -> Iterator[Case]:
     """Yield a case a claim: refuted has failed, undecided is skipped."""
     for found in judgements:
         text = "; ".join(part for part in (found.text, claim_text(found), found.reason) if part)
-        group = f"{found.suite} / {found.run}"
+        group = found.suite
         yield Case(group, found.id, _OUTCOMES[found.verdict], found.verdict, text)
 
 
