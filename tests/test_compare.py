@@ -509,3 +509,13 @@ def test_the_page_on_comparing_has_the_numbers_of_the_code():
     assert f"`--confidence {CompareOptions().confidence:g}`" in page
     for verdict in VERDICTS:
         assert f"`{verdict}`" in page
+
+
+def test_what_the_candidate_lacks_is_said_first_and_counts_where_it_is_strict():
+    whole = compared(candidate=night(trials(), cells(seed=1)))
+    assert whole.num_missing() == 0
+    found = compared(candidate=night(trials(), cells(seed=1)[:-2], status="interrupted"))
+    assert found.answer.startswith(
+        "The candidate is not finished (interrupted); 2 timings of the baseline are missing"
+    )
+    assert found.exit_code() == 0 and found.exit_code(is_strict=True) == 4

@@ -179,7 +179,9 @@ class RunComparison:
         return 4 if is_strict and is_open else 0
 
     def num_missing(self, kind: Literal["trial", "timing"] | None = None) -> int:
-        """Return how many trials or timings of the baseline the candidate does not have."""
+        """Return how many trials or timings of the baseline a run of the same suite lacks."""
+        if self.baseline.suite != self.candidate.suite:
+            return 0
         return sum(alone.side == "baseline" and kind in (None, alone.kind) for alone in self.alone)
 
     @property

@@ -31,11 +31,11 @@ def answer_of(comparison: RunComparison) -> str:
             if not difference.is_allowed
         ]
         return f"Not comparable: {join(found)}."
-    parts = [*_missing_text(comparison), *_endings_text(comparison.endings)]
+    parts = [*_endings_text(comparison.endings)]
     parts += [*_kind_text(comparison.changes, "time"), *_kind_text(comparison.changes, "quality")]
     if not parts:
         return "Nothing was compared: the runs have no result in common."
-    text = "; ".join(parts)
+    text = "; ".join([*_missing_text(comparison), *parts])
     return f"{text[0].upper()}{text[1:]}."
 
 
