@@ -63,7 +63,7 @@ def night(folder, name, build=PACKAGE.parent, threads="1"):
     """Play a night; return its exit code and what it printed."""
     environment = os.environ | {"PYTHONPATH": str(build), "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-m", "depthbench", "nightly", "suite.yaml", "--run", name]
-    # Nights of a test are short and the machine is shared: what takes less than twice is no regression.
+    # Nights of a test are short and the machine is shared: only what takes twice is a regression.
     options = ["--threshold", "0.95", "--format", "json", "--quiet"]
     done = subprocess.run(
         [*command, *options],
