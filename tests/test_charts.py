@@ -235,6 +235,17 @@ def test_the_ranking_has_the_verdict_on_each_variant(panels):
     assert rows["deep"] == rows["hourglass"] == "worse"
 
 
+def test_dots_of_the_ranking_are_as_full_as_their_note_says():
+    off = trial_rows("hourglass", [0.3, 0.3, 0.31], depth=8, width=56, budgets=[share(0.3)])
+    rows = trial_rows("deep", [0.100, 0.101, 0.102], depth=8, width=21)
+    rows += trial_rows("wide", [0.200, 0.201, 0.202], depth=1, width=96) + off
+    (report,) = summarise([make_run(rows)]).runs
+    (panel,) = (panel for panel in report.panels if panel.kind == "ranking")
+    assert [row["standing"] for row in panel.rows] == ["best", "worse", "not ranked"]
+    drawn = re.findall(r'fill-opacity="([^"]*)"', svg(specification(panel)))
+    assert drawn == ["1", "0.25", "0"]
+
+
 def test_the_ranking_shows_what_is_off_budget_and_nothing_where_there_is_nothing_to_rank():
     trials = trial_rows("deep", [0.1, 0.11, 0.12]) + trial_rows(
         "wide", [0.09, 0.1, 0.1], budgets=[share(0.5)]

@@ -128,7 +128,9 @@ def _called_text(
         said = f"the {'worst' if verdict == 'worse' else 'best'} by" if num > 1 else "by"
         by = f"{said} {format_fraction(abs(largest.change_fraction))}: {largest.full_name}"
     if kind == "time":
-        return f"{num:,}{of} {_are(num)} {how}, {by}"
+        doubtful = sum(any("doubtful" in note for note in change.notes) for change in some)
+        doubt = f" ({doubtful:,} of them in doubt)" if doubtful else ""
+        return f"{num:,}{of} {_are(num)} {how}{doubt}, {by}"
     return f"quality is {how} in {num:,}{of}, {by}"
 
 

@@ -129,4 +129,5 @@ def _remarks(comparison: RunComparison) -> Iterator[str]:
     for note, num in remarks.most_common(_MAX_REMARKS):
         yield f"{num:,} of {len(comparison.changes):,} compared: {note}."
     if len(remarks) > _MAX_REMARKS:
-        yield f"{len(remarks) - _MAX_REMARKS:,} more remarks of this kind: --format json."
+        more = counted(len(remarks) - _MAX_REMARKS, "more remark")
+        yield f"{more} of this kind: --format json."

@@ -18,8 +18,8 @@ from depthbench.units import format_estimate
 # A chart of more dots than this is read by nobody; the table has them all.
 MAX_DRAWN = 40
 LINE_HEIGHT = 26  # pixels a variant
-_STANDINGS = ("best", "same", "better", "unresolved", TOO_FEW_SEEDS, "worse", "not ranked")
-_FILLED = (1.0, 1.0, 1.0, 1.0, 1.0, 0.25, 0.0)
+# How full a dot is.
+_FILLED = {"worse": 0.25, "not ranked": 0.0}
 
 
 def panels_of(evidence: Evidence) -> list[Panel]:
@@ -34,9 +34,6 @@ def draw(panel: Panel) -> Any:
 
     rows = list(panel.rows[:MAX_DRAWN])
     title = next(heading.title for heading in panel.headings if heading.key == "mean")
-    standing = alt.FillOpacity(
-        "standing:O", legend=None, scale=alt.Scale(domain=list(_STANDINGS), range=list(_FILLED))
-    )
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=alt.Y("variant:N", title=None, scale=alt.Scale(domain=[r["variant"] for r in rows])),
         tooltip=[
@@ -55,7 +52,7 @@ def draw(panel: Panel) -> Any:
         x=alt.X("mean:Q", title=title, scale=alt.Scale(zero=False)),
         fill=alt.Fill("family:N", legend=None),
         stroke=alt.Stroke("family:N", legend=None),
-        fillOpacity=standing,
+        fillOpacity=alt.FillOpacity("filled:Q", legend=None, scale=None),
     )
     chart = ends.transform_filter("isValid(datum.low)") + dots
     return chart.properties(height=LINE_HEIGHT * len(rows))
@@ -108,6 +105,7 @@ def _row(row: VariantRow, metric: str) -> Row:
         "mean_text": format_estimate(found.value, found.low, found.high),
         "num_seeds": found.num,
         "standing": _standing(row),
+        "filled": _FILLED.get(_standing(row), 1.0),
     }
 
 
