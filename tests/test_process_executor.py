@@ -195,9 +195,12 @@ def test_closing_ends_what_is_under_way():
 
 
 SCRIPT = """\
-import os, sys
+import os, signal, sys
 from depthbench.executors import ExecutorOptions, ProcessExecutor
 from tests.fixtures_work import stay
+
+# Shells let what they start in the background ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def hear(item, told):
     print(*told, flush=True)
