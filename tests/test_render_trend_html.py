@@ -16,6 +16,9 @@ from depthbench.report.trend_panel import MAX_DRAWN, panel_of
 from tests.fixtures_history import write_night, write_nights
 from tests.test_report_html import Page
 
+# A minute of browsers and pages.
+pytestmark = pytest.mark.slow
+
 SLOW, FAST = {(8, 32): 1.08}, {(2, 16): 0.9}
 HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7 * 7 }}\x1b[2J\u202e"
 

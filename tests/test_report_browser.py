@@ -12,6 +12,9 @@ from depthbench.report.trend import trend
 from tests.fixtures_history import write_nights
 from tests.fixtures_results import claim, ladder_run, make_run, quickstart_run, trial_rows
 
+# A minute of browsers and pages.
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "</script><img src=x onerror=\"document.title='run'\"><svg onload=\"document.title='run'\">"
 )
