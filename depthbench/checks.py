@@ -12,6 +12,7 @@ from depthbench.document import Document, Location
 from depthbench.mistakes import Mistake, dotted, mistake
 from depthbench.options import option_problems
 from depthbench.salvage import Wrong, is_about_wrong
+from depthbench.variants import value_of
 
 _OWN_FILES = ("npz", "text")
 _IMAGE_TASKS = ("denoise", "super_resolution", "prototype")
@@ -255,8 +256,7 @@ def check_suite(suite: Any, note: Notes) -> None:
             names = ", ".join(g.AVAILABLE["backbone"])
             message = f"{dotted(entry.path)} has no backbone; set backbone: {names}, or an import"
             found[entry.path, message] = None
-        if entry.settings.width == "match" and not suite.budgets:
-            found[(*entry.path, "width"), "width: match needs a budget to match"] = None
+        _note_unmatched(suite, entry, backbones, found)
         for backbone in backbones:
             for field, message in _point_problems(entry.settings, backbone, suite.tasks):
                 if entry.backbones or _is_own(entry.settings, field):
@@ -265,6 +265,21 @@ def check_suite(suite: Any, note: Notes) -> None:
                     shared.setdefault(("backbone", field), f"backbone: {message}")
     for path, message in (*found, *shared.items(), *_reference_problems(suite)):
         note(path, message)
+
+
+def _note_unmatched(suite: Any, entry: Any, backbones: Any, found: dict[Any, None]) -> None:
+    """Note what is to be solved and has no budget that could say how."""
+    matches = [budget.match for budget in suite.budgets]
+    place = (*entry.path, "width")
+    if entry.settings.width == "match" and not matches:
+        found[place, "width: match needs a budget to match"] = None
+    if entry.settings.width == "match" and "total_heads" in matches:
+        message = "the number of heads does not follow from the width; use heads: match"
+        found[place, f"width: match beside match: total_heads: {message}"] = None
+    is_solved = any(value_of("heads", entry.settings, b) == "match" for b in backbones)
+    if is_solved and "total_heads" not in matches:
+        message = "heads: match needs a budget of heads: match: total_heads"
+        found[(*entry.path, "heads"), message] = None
 
 
 def _is_own(settings: g.VariantSettings, field: str) -> bool:

@@ -23,12 +23,12 @@ from depthbench.grammar import (
     VariantSettings,
     default_weight_decay,
 )
-from depthbench.matching import solve_width
+from depthbench.matching import solve_heads, solve_width
 from depthbench.mistakes import nearest
 from depthbench.models.count import count
 from depthbench.spec import BudgetShare, Problem, Trial, Variant, trial_ids, variant_id
 from depthbench.suite import Suite, VariantEntry, load_suite
-from depthbench.variants import resolve_variant
+from depthbench.variants import resolve_variant, value_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -161,6 +161,9 @@ def _sized(
     """Yield the variant at each of its widths, with its shares in the suite's budgets."""
     problem = setting.problem
     targets = [(b, _target(b, setting.backbone or backbone, problem)) for b in suite.budgets]
+    if value_of("heads", settings, backbone) == "match":
+        yield from _sized_by_heads(settings, backbone, problem, targets)
+        return
     if isinstance(settings.width, int):
         variant = resolve_variant(settings, backbone, settings.width)
         cost = count(variant, problem)
@@ -173,6 +176,24 @@ def _sized(
         )
         share = _share(budget, target, solution.error_fraction, is_solved=True)
         yield resolve_variant(settings, backbone, solution.width), (share,)
+
+
+def _sized_by_heads(
+    settings: VariantSettings,
+    backbone: BackboneSettings,
+    problem: Problem,
+    targets: Sequence[tuple[BudgetSettings, float]],
+) -> Iterator[tuple[Variant, tuple[BudgetShare, ...]]]:
+    """Yield the variant with as many attention heads a module as each budget of heads leaves it."""
+    assert isinstance(settings.width, int)
+    for budget, target in targets:
+        if budget.match == "total_heads":
+            solution = solve_heads(
+                settings, backbone, problem, target=target, tolerance=budget.tolerance
+            )
+            given = settings.model_copy(update={"heads": solution.width})
+            share = _share(budget, target, solution.error_fraction, is_solved=True)
+            yield resolve_variant(given, backbone, settings.width), (share,)
 
 
 def _share(
@@ -193,7 +214,13 @@ def _reference_size(budget: BudgetSettings, backbone: BackboneSettings, problem:
     reference = budget.reference
     assert reference is not None
     variant = resolve_variant(reference, reference.backbone or backbone, reference.width)
-    return float(count(variant, problem).of(budget.match))
+    size = float(count(variant, problem).of(budget.match))
+    if not size:
+        raise SuiteError(
+            f"budget.match: {budget.match} of the reference is 0: backbone {variant.backbone} has "
+            "none; match what it has, such as total_params"
+        )
+    return size
 
 
 @lru_cache(maxsize=1024)

@@ -1,28 +1,48 @@
 """The words of a suite: every setting with its type, bounds, default and meaning.
 
+Those of networks stand in `network_grammar.py` and are had from here, too.
+
 One class a section, one field a setting, all scalar. `suite.py` turns each scalar of a section
 marked as a grid into an axis, so a setting is written once, here, and serves validation, the JSON
-Schema, the generated docs and the identity of a trial. A default of None means "the default of
-this backbone", from `BACKBONE_DEFAULTS`.
+Schema, the generated docs and the identity of a trial.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import Field, StrictStr
 
-from depthbench.axes import LISTED, NAMED, SEVERAL
+from depthbench.axes import LISTED, SEVERAL
+from depthbench.network_grammar import BACKBONE_DEFAULTS as BACKBONE_DEFAULTS
+from depthbench.network_grammar import BACKBONE_STAGES as BACKBONE_STAGES
+from depthbench.network_grammar import FAMILY_BACKBONES as FAMILY_BACKBONES
+from depthbench.network_grammar import FAMILY_OPTIONS as FAMILY_OPTIONS
+from depthbench.network_grammar import HEAD_SIZE as HEAD_SIZE
+from depthbench.network_grammar import HOURGLASS_EXPANSION as HOURGLASS_EXPANSION
+from depthbench.network_grammar import IMPORT_PATTERN, Backbone, Positive, Setting
+from depthbench.network_grammar import MAX_DEPTH as MAX_DEPTH
+from depthbench.network_grammar import MAX_WIDTH as MAX_WIDTH
+from depthbench.network_grammar import Activation as Activation
+from depthbench.network_grammar import BackboneSettings as BackboneSettings
+from depthbench.network_grammar import Family as Family
+from depthbench.network_grammar import ModelOptions as ModelOptions
+from depthbench.network_grammar import Norm as Norm
+from depthbench.network_grammar import ReferenceSettings as ReferenceSettings
+from depthbench.network_grammar import VariantSettings as VariantSettings
 
-Family = Literal["deep", "wide", "parallel_shallow", "hourglass"]
-Backbone = Literal["mlp", "conv", "preact", "transformer", "mixer"]
 Task = Literal["classify", "denoise", "super_resolution", "prototype", "language_model"]
 DatasetName = Literal[
     "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "tinystories", "npz", "text"
 ]
-Activation = Literal["relu", "gelu", "silu", "tanh", "identity"]
-Norm = Literal["none", "layer", "rms", "batch"]
-Match = Literal["total_params", "trainable_params", "body_params", "forward_flops"]
+Match = Literal[
+    "total_params",
+    "trainable_params",
+    "active_params",
+    "body_params",
+    "forward_flops",
+    "total_heads",
+]
 Phase = Literal["inference", "forward", "backward", "train_step", "decode"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Mode = Literal["eager", "compile", "compile_reduce_overhead", "compile_max_autotune", "cuda_graph"]
@@ -30,15 +50,12 @@ Probe = Literal["layer_skip"]
 Cohort = Literal["auto", "off"]
 
 NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
-IMPORT_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 # What the patterns mean, for people.
 PATTERN_WORDS = {
     NAME_PATTERN: "a-z, 0-9 and '-', at most 63, not starting with '-'",
     IMPORT_PATTERN: "package.module:factory",
 }
 
-MAX_DEPTH = 4096
-MAX_WIDTH = 1 << 20
 MAX_TRIALS = 1_000_000
 
 TEXT_SETS = ("tinystories", "text")
@@ -47,7 +64,7 @@ DURATIONS = ("steps", "epochs", "examples", "tokens", "seconds")
 
 # What this version can do, by setting. A word of the grammar that is not here is refused when used.
 AVAILABLE: dict[str, tuple[str, ...]] = {
-    "backbone": ("mlp", "conv", "preact", "transformer"),
+    "backbone": get_args(Backbone),
     "dataset": get_args(DatasetName),
     "task": get_args(Task),
     "phases": get_args(Phase),
@@ -57,177 +74,8 @@ AVAILABLE: dict[str, tuple[str, ...]] = {
     "probes": (),
 }
 
-# The options each backbone understands, with their defaults (HOUSE: "a short suite means one
-# network"). `expansion` is d_h / d; a backbone without one has no hidden layer outside hourglass.
-BACKBONE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mlp": {
-        "activation": "relu",
-        "norm": "layer",
-        "norm_affine": True,
-        "bias": True,
-        "residual_scale": 1.0,
-        "expansion": 2.0,
-        "head_norm": True,
-        "output": "identity",
-        "lift": "trained",
-    },
-    "conv": {
-        "activation": "relu",
-        "norm": "none",
-        "norm_affine": True,
-        "bias": True,
-        "residual_scale": 1.0,
-        "kernel": 3,
-        "stem_stride": 1,
-        "head_norm": True,
-        "output": "identity",
-    },
-    "preact": {
-        "activation": "relu",
-        "norm": "batch",
-        "norm_affine": True,
-        "bias": False,
-        "residual_scale": 1.0,
-        "dropout": 0.0,
-        "output": "identity",
-    },
-    "transformer": {
-        "activation": "gelu",
-        "norm": "layer",
-        "norm_affine": True,
-        "bias": True,
-        "residual_scale": 1.0,
-        "expansion": 4.0,
-        "heads": None,
-        "patch": 4,
-        "tie_embeddings": True,
-        "sub_mlps": 4,
-        "output": "identity",
-    },
-}
-# Stages of equal depth, where a backbone has them: its depth counts the modules of all of them.
-BACKBONE_STAGES: dict[str, int] = {"preact": 3}
-HOURGLASS_EXPANSION = 0.25
-# The default number of attention heads makes them about this wide: GPT-2 has 12 at width 768.
-HEAD_SIZE = 64
-FAMILY_OPTIONS: dict[str, dict[str, Any]] = {
-    "deep": {},
-    "wide": {},
-    "parallel_shallow": {"branches": None, "execution": "loop"},
-    "hourglass": {},
-}
-
-
-class Setting(BaseModel):
-    """Refuse unknown keys, loose types, NaN and infinities; never change after validation."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True
-    )
-
-
-Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
-
-
-class ModelOptions(Setting):
-    """Options of the residual module, its stem and its head; named as in the README."""
-
-    activation: Activation | None = Field(None, description="nonlinearity inside a module")
-    norm: Norm | None = Field(None, description="normalisation at the start of a module")
-    norm_affine: bool | None = Field(None, description="whether norms have trained weights")
-    bias: bool | None = Field(
-        None,
-        description="whether linear and convolution layers have biases (preact: the convolutions "
-        "alone; the head of a text transformer has none)",
-    )
-    residual_scale: Positive | Literal["1/sqrt(L)", "1/L", "learned"] | None = Field(
-        None, description="s in z + s f(z): a number, 1/sqrt(L), 1/L, or learned (starts at 1)"
-    )
-    expansion: Annotated[float, Field(gt=0, le=1024)] | None = Field(
-        None, description="hidden size of a module as a multiple of the width, d_h / d"
-    )
-    hidden: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = Field(
-        None, description="hidden size of a module as a count, d_h"
-    )
-    bottleneck: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="an expansion below 1 (hourglass: default 0.25)"
-    )
-    kernel: Annotated[int, Field(ge=1, le=31)] | None = Field(
-        None, description="side of the convolution kernel, odd (conv)"
-    )
-    stem_stride: Annotated[int, Field(ge=1, le=8)] | None = Field(
-        None, description="stride of the stem's convolution (conv)"
-    )
-    head_norm: bool | None = Field(
-        None, description="whether the head normalises the stream first (mlp, conv; default true)"
-    )
-    output: Literal["identity", "sigmoid"] | None = Field(
-        None, description="what the outputs go through, for images (default identity)"
-    )
-    lift: Literal["trained", "fixed"] | None = Field(
-        None, description="whether the mlp's input projection is trained or stays as initialised"
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="share of zeroed activations before a block's last convolution (preact)"
-    )
-    heads: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = Field(
-        None, description="attention heads; divides the width (transformer: default width // 64)"
-    )
-    head_size: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = Field(
-        None, description="features of an attention head, instead of heads; divides the width"
-    )
-    patch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="side of an image patch in pixels; divides the image (transformer)"
-    )
-    tie_embeddings: bool | None = Field(
-        None, description="whether the head shares the token embedding (transformer for text)"
-    )
-    sub_mlps: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
-        None, description="narrow residual MLPs after attention (transformer, hourglass)"
-    )
-    execution: Literal["loop", "fused", "auto"] | None = Field(
-        None, description="how parallel modules run: one by one, as one, or whichever is faster"
-    )
-    branches: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
-        None,
-        description="parallel modules a stage; divides the depth (default: all of them), with "
-        "preact the depth of each of its three stages",
-    )
-
-
-class BackboneSettings(ModelOptions):
-    """Name a backbone, built in or a user's own block, with options for all variants."""
-
-    name: Backbone | None = Field(None, description="a built-in backbone")
-    import_: Annotated[str, Field(pattern=IMPORT_PATTERN)] | None = Field(
-        None, alias="import", description="a user's own block: package.module:factory"
-    )
-    base: Literal["mlp", "conv"] | None = Field(
-        None, description="whose stem and head surround an imported block (default mlp)"
-    )
-
-
-class VariantSettings(ModelOptions):
-    """Describe one network: a family, a depth, a width and options."""
-
-    family: Family = Field(description="how the modules are laid out")
-    depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = Field(description="residual modules, L")
-    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | Literal["match"] = Field(
-        description="size of the residual stream, d; 'match' solves it for the budget"
-    )
-
-
-class ReferenceSettings(VariantSettings):
-    """Describe the variant whose size is the budget's target."""
-
-    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = Field(
-        description="size of the residual stream, d"
-    )
-    backbone: Annotated[BackboneSettings, NAMED] | None = Field(
-        None, description="its backbone, where it is not the suite's"
-    )
 
 
 class DatasetSettings(Setting):

@@ -39,7 +39,10 @@ class _Whole(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """State a solved width and its relative error, (size - target) / target, signed."""
+    """State a solved width, or number of heads, and its relative error.
+
+    The error is (size - target) / target, signed.
+    """
 
     width: int
     error_fraction: float
@@ -81,6 +84,34 @@ def solve_width(
         sizes = {width: size(width) for width in (below, above)}
         raise MatchError(_message(name, sizes, match, target, tolerance))
     return solution
+
+
+def solve_heads(
+    settings: VariantSettings,
+    backbone: BackboneSettings,
+    problem: Problem,
+    *,
+    target: float,
+    tolerance: float,
+) -> Solution:
+    """Return the attention heads a module for which those of all modules are nearest to the target.
+
+    Raises:
+        MatchError: No number of heads is within the tolerance; names the nearest.
+        SuiteError: The data do not fit the backbone.
+    """
+    assert isinstance(settings.width, int)
+    one = settings.model_copy(update={"heads": 1, "kv_heads": None})
+    num_places = count(resolve_variant(one, backbone, settings.width), problem).total_heads
+    heads = max(1, round(target / num_places))
+    error = (heads * num_places - target) / target
+    if abs(error) > tolerance:
+        raise MatchError(
+            f"heads: match: {num_places} modules with attention cannot have {target:g} heads: "
+            f"{heads} each make {heads * num_places}, off by {100 * error:+.1f}%, and tolerance is "
+            f"{100 * tolerance:g}%; use a depth that divides {target:g}"
+        )
+    return Solution(heads, error)
 
 
 def _nearest_widths(

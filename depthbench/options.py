@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from depthbench.combinations import combination_problems
 from depthbench.grammar import (
     BACKBONE_DEFAULTS,
     BACKBONE_STAGES,
@@ -14,10 +15,12 @@ from depthbench.grammar import (
     VariantSettings,
     words,
 )
+from depthbench.network_grammar import UNFUSED
 from depthbench.variants import (
     applicable,
     base_of,
     default_hidden,
+    has_attention,
     head_options,
     hidden_options,
     hidden_size,
@@ -28,6 +31,10 @@ from depthbench.variants import (
 )
 
 _NO_HIDDEN = "a module of this backbone has a hidden layer only in family hourglass"
+_ONE_SHAPE = "the stages of preact change the shape of the stream, so states cannot be averaged"
+_OWN_NORMS = "preact's activations stand behind its norms, and a user's block has its own"
+_NO_EXPERTS = "experts are feed-forward layers, which this module does not have"
+_OWN_STARTS = "preact's stem has 16 channels whatever the width, and a user's block its own weights"
 _WHY_NOT = {
     "activation": "this stem and head have no activation, and an imported block brings its own",
     "kernel": "only the built-in conv module has a convolution kernel to choose",
@@ -46,6 +53,31 @@ _WHY_NOT = {
     "expansion": _NO_HIDDEN,
     "hidden": _NO_HIDDEN,
     "bottleneck": _NO_HIDDEN,
+    "expansions": "modules of their own hidden sizes need one, and are neither preact's, shared, "
+    "nor a user's own",
+    "kv_heads": "only attention has keys and values",
+    "skip": "only mlp and conv stack modules without sums: a transformer's block and preact's "
+    "projections have sums within",
+    "survival": "only residual modules can be left out",
+    "layer_scale": "an imported block brings its own gains",
+    "norm_position": _OWN_NORMS,
+    "norm_scale": _OWN_NORMS,
+    "depth_average": _ONE_SHAPE,
+    "average_dilation": _ONE_SHAPE,
+    "average_period": _ONE_SHAPE,
+    "loops": "only family looped repeats its modules",
+    "input_injection": "only family looped repeats its modules",
+    "norm_sharing": "only family widenet shares modules",
+    "experts": _NO_EXPERTS,
+    "active_experts": _NO_EXPERTS,
+    "balance": _NO_EXPERTS,
+    "parallel_block": "only a transformer's block has attention and feed-forward",
+    "token_expansion": "only a mixer mixes tokens by weights of their positions",
+    "attention_every": "only a mixer can have attention in some of its modules",
+    "parametrization": _OWN_STARTS,
+    "base_width": _OWN_STARTS,
+    "base_depth": _OWN_STARTS,
+    "init": _OWN_STARTS,
 }
 # The backbones whose parallel modules can run as one.
 _FUSABLE = ("mlp", "conv")
@@ -70,6 +102,7 @@ def option_problems(settings: VariantSettings, backbone: BackboneSettings) -> Pr
         *_hidden_problems(settings, backbone),
         *_head_problems(settings, backbone),
         *_parallel_problems(settings, backbone),
+        *combination_problems(settings, backbone, base_of(backbone)),
     ]
 
 
@@ -142,7 +175,7 @@ def _hidden_problems(settings: VariantSettings, backbone: BackboneSettings) -> P
     if len(given) > 1:
         names = " and ".join(given)
         return [(list(given)[1], f"{names} say the same thing, d_h; keep one of them")]
-    if settings.family != "hourglass":
+    if settings.family != "hourglass" or "expansions" in given:
         return []
     return _waist_problems(settings, backbone, next(iter(given), "width"))
 
@@ -159,20 +192,17 @@ def _waist_problems(settings: VariantSettings, backbone: BackboneSettings, name:
 
 
 def _head_problems(settings: VariantSettings, backbone: BackboneSettings) -> Problems:
-    if base_of(backbone) != "transformer":
-        return []
     given, width = head_options(settings, backbone), settings.width
-    if len(given) > 1:
-        return [("head_size", "heads and head_size say the same thing, width / heads; keep one")]
-    if not given or not isinstance(width, int):
+    if not has_attention(settings, backbone) or len(given) != 1 or not isinstance(width, int):
         return []
     [(name, value)] = given.items()
-    if width % value == 0:
+    if value == "match" or width % value == 0:
         return []
     widths = sorted({whole_width(settings, backbone, width, below=b) for b in (True, False)})
     message = (
         f"{name}: {value:g} does not divide the width {width}; nearest widths: "
-        f"{', '.join(map(str, widths))}; nearest {name}: {_nearest_divisors(width, value)}"
+        f"{', '.join(map(str, widths))}; nearest {name}: {_nearest_divisors(width, value)}; or "
+        "give heads and head_size, which need not make the width"
     )
     return [(name, message)]
 
@@ -209,4 +239,12 @@ def _unfusable(settings: VariantSettings, backbone: BackboneSettings) -> list[st
             "execution: fused cannot join batch norms, each of which keeps running statistics of "
             f"its own; use loop or auto, or another norm ({others})"
         ]
-    return []
+    return [
+        f"execution: fused cannot join modules with {name}: {value}; use loop or auto"
+        for name, idle in UNFUSED.items()
+        if (value := value_of(name, settings, backbone)) not in (None, idle)
+    ] + [
+        "execution: fused cannot join modules of unlike size (expansions); use loop or auto"
+        for name in hidden_options(settings, backbone)
+        if name == "expansions"
+    ]

@@ -74,8 +74,10 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "hidden": trial.variant.hidden,
         "total_params": trial.cost.total_params,
         "trainable_params": trial.cost.trainable_params,
+        "active_params": trial.cost.active_params,
         "body_params": trial.cost.body_params,
         "forward_flops": trial.cost.forward_flops,
+        "total_heads": trial.cost.total_heads,
         "budgets": [
             asdict(share) | {"is_on_budget": share.is_on_budget} for share in trial.budgets
         ],

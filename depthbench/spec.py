@@ -45,8 +45,9 @@ class Problem:
 class Variant:
     """Describe one network completely; an option its backbone does not have is None.
 
-    `hidden` is d_h of a module with a hidden layer. `options` that differ from `defaults` are part
-    of the identity; `defaults` itself is not.
+    `hidden` is d_h of a module with a hidden layer, `hidden_sizes` that of each module where they
+    differ. `head_size` is None where it is width / heads. `options` that differ from `defaults` are
+    part of the identity; `defaults` itself is not.
     """
 
     family: str
@@ -72,11 +73,42 @@ class Variant:
     branches: int | None = None
     execution: str | None = None
     base: str | None = None
+    hidden_sizes: tuple[int, ...] | None = None
+    head_size: int | None = None
+    kv_heads: int | None = None
+    skip: str | None = None
+    survival: float | None = None
+    layer_scale: float | str | None = None
+    norm_position: str | None = None
+    norm_scale: str | None = None
+    depth_average: bool | None = None
+    average_dilation: int | None = None
+    average_period: int | None = None
+    loops: int | None = None
+    input_injection: bool | None = None
+    norm_sharing: str | None = None
+    experts: int | None = None
+    active_experts: int | None = None
+    balance: float | None = None
+    parallel_block: bool | None = None
+    token_expansion: int | None = None
+    attention_every: int | None = None
+    parametrization: str | None = None
+    base_width: int | None = None
+    base_depth: int | None = None
+    init: str | None = None
     defaults: tuple[tuple[str, Any], ...] = ()
 
     def options(self) -> dict[str, Any]:
         """Return every setting but `defaults`, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "defaults"}
+
+    @property
+    def size_of_heads(self) -> int | None:
+        """Return the features of an attention head, None where there is no attention."""
+        if self.heads is None:
+            return None
+        return self.head_size or self.width // self.heads
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that make this variant what it is: those not at their default."""
@@ -92,13 +124,16 @@ class Variant:
 class Cost:
     """Count the weights of a network and the FLOPs of its forward pass for one example.
 
-    `body_params` leaves out embedding, stem and head. A multiply-add is 2 FLOPs.
+    `body_params` leaves out embedding, stem and head; `active_params` the experts that do not work
+    for an example; `total_heads` are the attention heads of all modules. A multiply-add is 2 FLOPs.
     """
 
     total_params: int
     trainable_params: int
+    active_params: int
     body_params: int
     forward_flops: int
+    total_heads: int = 0
 
     def of(self, match: str) -> int:
         """Return the quantity that a budget names."""
@@ -186,8 +221,10 @@ class Trial:
         row = {"trial_id": self.trial_id, "variant_id": self.variant_id, "seed": self.seed}
         row |= self.variant.options()
         row["residual_scale"] = _text(self.variant.residual_scale)
-        heads = self.variant.heads
-        row["head_size"] = None if heads is None else self.variant.width // heads
+        row["layer_scale"] = _text(self.variant.layer_scale)
+        row["head_size"] = self.variant.size_of_heads
+        sizes = self.variant.hidden_sizes
+        row["hidden_sizes"] = None if sizes is None else list(sizes)
         row |= self.dataset_settings.model_dump(exclude={"name", "path", "file"})
         row |= _text_columns(self.dataset_settings)
         row |= {"dataset": self.dataset, "dataset_file": file_name(self.dataset_settings)}

@@ -11,26 +11,42 @@ from functools import cache
 from math import floor
 from typing import Any
 
-from depthbench.grammar import (
+from depthbench.network_grammar import (
     BACKBONE_DEFAULTS,
     BACKBONE_STAGES,
+    BRANCH_OPTIONS,
+    EXPERT_OPTIONS,
     FAMILY_OPTIONS,
     HEAD_SIZE,
     HOURGLASS_EXPANSION,
+    PARAMETRIZATION_OPTIONS,
     BackboneSettings,
     ModelOptions,
     VariantSettings,
 )
 from depthbench.spec import Variant
 
-HIDDEN_OPTIONS = ("expansion", "hidden", "bottleneck")
+HIDDEN_OPTIONS = ("expansion", "hidden", "bottleneck", "expansions")
 HEAD_OPTIONS = ("heads", "head_size")
 # What a user's own block replaces: these describe the module between stem and head. The activation
 # stays with conv, whose stem has one.
+_INSIDE_OPTIONS = (*BRANCH_OPTIONS, *EXPERT_OPTIONS, *PARAMETRIZATION_OPTIONS)
 _MODULE_OPTIONS = {
-    "mlp": frozenset({"activation", *HIDDEN_OPTIONS}),
-    "conv": frozenset({"kernel"}),
+    "mlp": frozenset({"activation", *HIDDEN_OPTIONS, *_INSIDE_OPTIONS}),
+    "conv": frozenset({"kernel", *_INSIDE_OPTIONS}),
 }
+# Settings without effect beside others: an option, its value, and what then is no choice.
+_IDLE: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("norm", "none", ("norm_affine", "norm_position", "norm_scale", "head_norm", "norm_sharing")),
+    ("skip", "none", ("residual_scale", "survival")),
+    ("depth_average", False, ("average_dilation", "average_period")),
+    ("loops", 1, ("input_injection",)),
+    ("experts", 1, ("active_experts", "balance")),
+    ("parametrization", "sp", ("base_width", "base_depth")),
+    ("parametrization", "ntk", ("base_depth",)),
+    ("parametrization", "mup", ("base_depth",)),
+    ("attention_every", 0, ("heads", "head_size", "kv_heads")),
+)
 
 
 def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width: int) -> Variant:
@@ -49,21 +65,24 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
     defaults = _defaults(settings, base, bool(backbone.import_), width)
     chosen = {name: value_of(name, settings, backbone) for name in names}
     values = {name: chosen[name] for name in defaults if chosen.get(name) is not None}
-    hidden = hidden_size(hidden_options(settings, backbone), width) if "hidden" in names else None
-    if hidden is not None:
-        values["hidden"] = hidden
+    if "hidden" in names:
+        values |= _hidden_values(settings, backbone, width)
     if "heads" in names:
-        values["heads"] = _heads(settings, backbone, width)
-    if "residual_scale" in values and not isinstance(values["residual_scale"], str):
-        values["residual_scale"] = float(values["residual_scale"])
+        values |= _head_values(settings, backbone, width)
+    for name in ("residual_scale", "layer_scale"):
+        if name in values and not isinstance(values[name], str):
+            values[name] = float(values[name])
     if backbone.import_:
         values["base"] = base
     resolved = defaults | values
-    if resolved["norm"] == "none":
-        # Without norms their weights are no choice: None merges what would be the same network.
-        resolved["norm_affine"] = None
-        if "head_norm" in resolved:
-            resolved["head_norm"] = None
+    if resolved.get("experts", 1) < resolved.get("active_experts", 1):
+        resolved["active_experts"] = resolved["experts"]
+    if resolved.get("attention_every", 0) > settings.depth:
+        resolved["attention_every"] = 0
+    for name, value, others in _IDLE:
+        if resolved.get(name) == value:
+            # None merges what would be the same network.
+            resolved |= {other: None for other in others if other in resolved}
     return Variant(
         family=settings.family,
         backbone=backbone.import_ or base,
@@ -90,9 +109,12 @@ def whole_width(
     Heads as many or as large as the suite says divide their multiples. Heads by default divide a
     width where there are width // 64 of them, so that the heads of solved widths stay alike.
     """
-    if base_of(backbone) != "transformer":
+    if not has_attention(settings, backbone):
         return width
-    given = next(iter(head_options(settings, backbone).values()), None)
+    options = head_options(settings, backbone)
+    if len(options) > 1:  # heads of a size of their own divide nothing
+        return width
+    given = next(iter(options.values()), None)
     if given is not None:
         multiple = width // given if below else -(-width // given)
         return max(1, int(multiple)) * int(given)
@@ -118,6 +140,9 @@ def applicable(family: str, base: str, is_imported: bool) -> frozenset[str]:
         names |= set(HIDDEN_OPTIONS)
     if "heads" in names:
         names |= set(HEAD_OPTIONS)
+    has_unlike = not (is_imported or base in BACKBONE_STAGES or family == "widenet")
+    if not has_unlike or "hidden" not in names:
+        names -= {"expansions"}
     return frozenset(names if family == "hourglass" else names - {"sub_mlps"})
 
 
@@ -127,15 +152,24 @@ def value_of(name: str, settings: VariantSettings, backbone: BackboneSettings) -
     return own if own is not None else getattr(backbone, name)
 
 
-def hidden_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, float]:
+def has_attention(settings: VariantSettings, backbone: BackboneSettings) -> bool:
+    """Say whether a network has attention: a transformer, or a mixer that is told to."""
+    base = base_of(backbone)
+    every = value_of("attention_every", settings, backbone) or 0
+    return base == "transformer" or (base == "mixer" and 0 < every <= settings.depth)
+
+
+def hidden_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, Any]:
     """Return what is said of the hidden size, by option."""
-    # The three are one setting said in three ways, so any of a variant's own replaces them all.
+    # They are one setting said in four ways, so any of a variant's own replaces them all.
     return _given(settings, HIDDEN_OPTIONS) or _given(backbone, HIDDEN_OPTIONS)
 
 
-def hidden_size(options: dict[str, float], width: int) -> int | None:
-    """Return the hidden size that the options mean at a width, None where they say nothing."""
+def hidden_size(options: dict[str, Any], width: int) -> int | None:
+    """Return the largest hidden size that options mean at a width, None where they say nothing."""
     for name, value in options.items():
+        if name == "expansions":
+            return max(_nearest(each * width) for each in value)
         return int(value) if name == "hidden" else _nearest(value * width)
     return None
 
@@ -145,7 +179,7 @@ def default_hidden(width: int) -> int:
     return _nearest(HOURGLASS_EXPANSION * width)
 
 
-def head_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, float]:
+def head_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[str, Any]:
     """Return what is said of the attention heads, by option."""
     return _given(settings, HEAD_OPTIONS) or _given(backbone, HEAD_OPTIONS)
 
@@ -181,15 +215,36 @@ def _nearest(value: float) -> int:
     return max(1, floor(value + 0.5))
 
 
-def _given(options: ModelOptions, names: tuple[str, ...]) -> dict[str, float]:
+def _hidden_values(
+    settings: VariantSettings, backbone: BackboneSettings, width: int
+) -> dict[str, Any]:
+    """Return the hidden size, or those of the modules where they differ."""
+    options = hidden_options(settings, backbone)
+    sizes = [_nearest(each * width) for each in options.get("expansions", ())]
+    if len(set(sizes)) > 1:
+        return {"hidden": None, "hidden_sizes": tuple(sizes)}
+    hidden = hidden_size(options, width)
+    return {} if hidden is None else {"hidden": hidden}
+
+
+def _head_values(
+    settings: VariantSettings, backbone: BackboneSettings, width: int
+) -> dict[str, int | None]:
+    """Return the number of heads, their size where it is not width / heads, and those of keys."""
+    options = head_options(settings, backbone)
+    size = options.get("head_size")
+    heads = options.get("heads", _default_heads(width) if size is None else max(1, width // size))
+    kv_heads = value_of("kv_heads", settings, backbone)
+    return {
+        "heads": heads,
+        "head_size": None if size is None or heads * size == width else size,
+        "kv_heads": None if kv_heads == heads else kv_heads,
+    }
+
+
+def _given(options: ModelOptions, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _heads(settings: VariantSettings, backbone: BackboneSettings, width: int) -> int:
-    for name, value in head_options(settings, backbone).items():
-        return int(value) if name == "heads" else max(1, width // int(value))
-    return _default_heads(width)
 
 
 def _default_heads(width: int) -> int:

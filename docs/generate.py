@@ -124,7 +124,8 @@ def _default(name: str, field: Any) -> str:
     if name in ModelOptions.model_fields:
         if any(name in options for options in BACKBONE_DEFAULTS.values()):
             return "by backbone"
-        return _shown(FAMILY_OPTIONS["parallel_shallow"].get(name))
+        own = (options[name] for options in FAMILY_OPTIONS.values() if name in options)
+        return _shown(next(own, None))
     return _shown(field.get_default(call_default_factory=True))
 
 
@@ -132,7 +133,10 @@ def _backbone_defaults() -> Iterator[str]:
     """Yield a line for each backbone: its options and their defaults."""
     from depthbench.grammar import BACKBONE_DEFAULTS, HEAD_SIZE
 
-    computed = {"heads": f"the largest divisor of the width up to width // {HEAD_SIZE}, or 1"}
+    computed = {
+        "heads": f"the largest divisor of the width up to width // {HEAD_SIZE}, or 1",
+        "kv_heads": "as many as heads",
+    }
     for name, defaults in BACKBONE_DEFAULTS.items():
         shown = (
             f"`{key}`: {computed[key]}" if value is None else f"`{key}: {_shown(value)}`"

@@ -32,7 +32,7 @@ LAYERS = [
     {"training", "timing", "probes", "matching", "suite", "sections", "checks", "claim_checks"},
     {"salvage", "overrides", "mistakes"},
     {"synthetic"},
-    {"models", "data", "executors", "report", "variants", "options", "document"},
+    {"models", "data", "executors", "report", "variants", "options", "combinations", "document"},
     {"progress", "interruption", "selection", "cohorts"},
     {
         "store",
@@ -47,7 +47,7 @@ LAYERS = [
         "tables",
         "units",
     },
-    {"spec", "grammar", "axes"},
+    {"spec", "grammar", "network_grammar", "axes"},
     {"errors"},
 ]
 HEIGHT = {name: -height for height, layer in enumerate(LAYERS) for name in layer}

@@ -7,7 +7,6 @@ modules of one backbone in the stages of its family, and a head; see `network.py
 from __future__ import annotations
 
 import hashlib
-from math import sqrt
 
 import torch
 from torch import nn
@@ -15,28 +14,45 @@ from torch import nn
 from depthbench.errors import SuiteError
 from depthbench.grammar import FAMILY_OPTIONS
 from depthbench.models.backbone import Backbone, alike
+from depthbench.models.branches import norms_the_stream, stream_norm
 from depthbench.models.conv import ConvHead, ConvStem, FusedConvStage, conv_module
+from depthbench.models.course import Course, CourseNetwork, course_of
+from depthbench.models.experts import feed_forward
 from depthbench.models.fused import FusedNetwork
 from depthbench.models.imported import check_alike, check_shape, imported
 from depthbench.models.layouts import Family, parallel, sequential
-from depthbench.models.mlp import FusedMLPStage, MLPHead, MLPModule, MLPStem
+from depthbench.models.mlp import FusedMLPStage, MLPHead, MLPStem
 from depthbench.models.network import Network
+from depthbench.models.norms import pixel_norm
 from depthbench.models.preact import PreactHead, PreactStem, preact_modules
+from depthbench.models.shared import share_weights
+from depthbench.models.sums import carry_of, scale_of
 from depthbench.models.transformer import (
+    mixer_modules,
     share_embedding,
     transformer_head,
     transformer_modules,
     transformer_stem,
 )
+from depthbench.network_grammar import UNFUSED
 from depthbench.spec import Problem, Trial, Variant
 
 BACKBONES: dict[str, Backbone] = {
-    "mlp": Backbone(MLPStem, alike(MLPModule), MLPHead, FusedMLPStage),
-    "conv": Backbone(ConvStem, alike(conv_module), ConvHead, FusedConvStage),
+    "mlp": Backbone(MLPStem, alike(feed_forward), MLPHead, FusedMLPStage),
+    "conv": Backbone(
+        ConvStem, alike(conv_module, pixel_norm), ConvHead, FusedConvStage, norm=pixel_norm
+    ),
     "preact": Backbone(PreactStem, preact_modules, PreactHead),
     "transformer": Backbone(
         transformer_stem,
         transformer_modules,
+        transformer_head,
+        tie=share_embedding,
+        reads_tokens=True,
+    ),
+    "mixer": Backbone(
+        transformer_stem,
+        mixer_modules,
         transformer_head,
         tie=share_embedding,
         reads_tokens=True,
@@ -89,15 +105,40 @@ FAMILIES: dict[str, Family] = {
         ),
         source='"Rethinking the Shape Convention of an MLP" (2510.01796); transformer: 2602.06471',
     ),
+    "looped": Family(
+        layout=sequential,
+        formula="deep, run T times with the same weights; z <- z + z_0 before each loop after "
+        "the first",
+        depth_meaning="residual modules with weights of their own; loops: T runs them T times",
+        depth_examples=(
+            "mlp, depth 2, loops 4: 8 modules are run, with the weights of 2",
+            "transformer, depth 1, loops 12: one block, twelve times",
+            "depth 8, loops 1: the same network as deep at depth 8",
+        ),
+        source='"Looped Transformers as Programmable Computers" (2301.13196); injection: Trellis '
+        "Networks (1810.06682)",
+    ),
+    "widenet": Family(
+        layout=sequential,
+        formula="deep, f_i with one set of weights for all i but norms of its own; feed-forward: "
+        "sum of the K experts that a router chooses of E",
+        depth_meaning="runs of the one shared module, one after another",
+        depth_examples=(
+            "transformer, depth 12: one attention and one set of experts, twelve pairs of norms",
+            "mlp, depth 8: one set of experts, eight norms",
+            "depth 1: deep at depth 1 with experts",
+        ),
+        source='WideNet, "Go Wider Instead of Deeper" (2107.11817)',
+    ),
 }
 
 
 def build(variant: Variant, problem: Problem) -> nn.Module:
     """Build the network of a variant on the default device.
 
-    Weights start as the backbone's own module says, norms at weight 1 and bias 0, learned scales
-    at 1. Draws come from PyTorch's global generator in the order stem, modules, head, whatever the
-    layout and its execution; `execution: auto` is the loop.
+    Weights start as the backbone's own module says, norms at weight 1 and bias 0. Draws come from
+    PyTorch's global generator in the order stem, modules, head, whatever the layout and its
+    execution; `execution: auto` is the loop.
 
     Raises:
         SuiteError: The data do not fit the backbone, or a user's block does not.
@@ -107,13 +148,10 @@ def build(variant: Variant, problem: Problem) -> nn.Module:
     blocks = list(backbone.modules(variant, problem))
     if ":" in variant.backbone:
         check_alike(variant.backbone, blocks)
-    network = Network(
-        stem,
-        blocks,
-        _head(backbone, variant, problem, stem),
-        stages=FAMILIES[variant.family].layout(variant),
-        scale=_scale(variant),
-    )
+    if variant.family == "widenet":
+        share_weights(blocks, own_norms=variant.norm_sharing != "shared")
+    head = _head(backbone, variant, problem, stem)
+    network = _network(backbone, variant, stem, blocks, head)
     if variant.execution != "fused":
         return network
     if not can_fuse(variant):
@@ -154,6 +192,8 @@ def can_fuse(variant: Variant) -> bool:
         and backbone.fused is not None
         and "execution" in FAMILY_OPTIONS[variant.family]
         and variant.norm != "batch"
+        and variant.hidden_sizes is None
+        and all(getattr(variant, name) in (None, idle) for name, idle in UNFUSED.items())
     )
 
 
@@ -178,13 +218,18 @@ def _head(backbone: Backbone, variant: Variant, problem: Problem, stem: nn.Modul
     return nn.Sequential(head, nn.Sigmoid()) if variant.output == "sigmoid" else head
 
 
-def _scale(variant: Variant) -> float | str:
-    match variant.residual_scale:
-        case "1/sqrt(L)":
-            return 1 / sqrt(variant.depth)
-        case "1/L":
-            return 1 / variant.depth
-        case None:
-            return 1.0
-        case scale:
-            return scale
+def _network(
+    backbone: Backbone,
+    variant: Variant,
+    stem: nn.Module,
+    blocks: list[nn.Module],
+    head: nn.Module,
+) -> Network:
+    """Return the parts as one network: the plain one, or where options ask for it on a course."""
+    stages, scale = FAMILIES[variant.family].layout(variant), scale_of(variant)
+    course = course_of(variant, carry_of(variant))
+    has_norms = norms_the_stream(variant)
+    if course == Course() and not has_norms:
+        return Network(stem, blocks, head, stages=stages, scale=scale)
+    norms = [stream_norm(variant, backbone.norm) for _ in stages] if has_norms else None
+    return CourseNetwork(stem, blocks, head, stages=stages, scale=scale, course=course, norms=norms)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from depthbench.models.branches import Norm, branched, sized
 from depthbench.models.fused import FusedStage
+from depthbench.models.norms import feature_norm
 from depthbench.spec import Problem, Variant
 
 Modules = Callable[[Variant, Problem], Sequence[nn.Module]]
@@ -26,6 +28,7 @@ class Backbone:
         fused: runs the modules of one parallel stage as one; None where nothing does.
         tie: lets the head use weights of the stem; None where it has its own.
         reads_tokens: whether examples may be text.
+        norm: makes norms of the stream, by kind, width and whether they have weights.
     """
 
     stem: Callable[[Variant, Problem], nn.Module]
@@ -34,8 +37,21 @@ class Backbone:
     fused: type[FusedStage] | None = None
     tie: Callable[[nn.Module, nn.Module], None] | None = None
     reads_tokens: bool = False
+    norm: Norm = feature_norm
 
 
-def alike(module: Callable[[Variant], nn.Module]) -> Modules:
-    """Return the builder of L modules that are all alike."""
-    return lambda variant, problem: [module(variant) for _ in range(variant.depth)]
+def alike(module: Callable[[Variant], nn.Module], norm: Norm = feature_norm) -> Modules:
+    """Return the builder of L modules that are all alike, but for what options put around them.
+
+    Args:
+        module: builds one of a variant; it has one branch, and its norm is `norm`.
+        norm: makes norms of the stream.
+    """
+
+    def modules(variant: Variant, problem: Problem) -> list[nn.Module]:
+        return [
+            branched(module(sized(variant, index)), variant, index, norm)
+            for index in range(variant.depth)
+        ]
+
+    return modules

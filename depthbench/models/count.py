@@ -2,6 +2,7 @@
 
 Modules that are alike are counted once, so the cost of counting does not grow with the depth: all
 modules of a backbone, or, where it has stages, of a stage but for its first, which may be unlike.
+Where an option makes modules unlike, shared, or not all there is in the body, the whole network is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from depthbench.grammar import BACKBONE_STAGES
 from depthbench.models import build
+from depthbench.models.attention import Attention
+from depthbench.models.branches import norms_the_stream
+from depthbench.models.experts import MixtureModule
 from depthbench.models.network import Network
 from depthbench.spec import Cost, Problem, Variant
 
@@ -43,18 +47,33 @@ def count(variant: Variant, problem: Problem) -> Cost:
     A multiply-add is 2 FLOPs; matrix products, attention and convolutions are counted, in
     evaluation mode. Attention is counted over all pairs of positions, causal or not. Nothing is
     computed or allocated: shapes alone are followed, on PyTorch's meta device, so the counts are
-    the same on every machine.
+    the same on every machine. Shared weights count once, the FLOPs of each run of theirs; of a
+    mixture of experts the FLOPs of those that work for a position.
 
     Raises:
         SuiteError: The data do not fit the backbone, or a user's block does not.
     """
+    if not is_uniform(variant):
+        return _count_whole(replace(variant, execution=None, defaults=()), problem)
     num_stages = BACKBONE_STAGES.get(variant.backbone, 1)
     depth = _counted_depth(variant.depth, num_stages)
     # Neither how modules execute nor `defaults` change what there is to count.
     branches = None if variant.branches is None else 1
     short = replace(variant, depth=depth, branches=branches, execution=None, defaults=())
     parts = _count_parts(short, problem)
-    return _sum(parts, _times(variant.depth, depth, num_stages), variant.depth)
+    return _sum(parts, _times(variant.depth, depth, num_stages), variant)
+
+
+def is_uniform(variant: Variant) -> bool:
+    """Say whether a network is its stem, its head and modules that are alike, and nothing else."""
+    return (
+        variant.family not in ("looped", "widenet")
+        and variant.hidden_sizes is None
+        and not variant.depth_average
+        and not variant.attention_every
+        and (variant.experts or 1) == 1
+        and not norms_the_stream(variant)
+    )
 
 
 def _counted_depth(depth: int, num_stages: int) -> int:
@@ -71,16 +90,45 @@ def _times(depth: int, counted: int, num_stages: int) -> list[int]:
     return [1, depth // num_stages - 1] * num_stages
 
 
-def _sum(parts: _Parts, times: list[int], depth: int) -> Cost:
+def _sum(parts: _Parts, times: list[int], variant: Variant) -> Cost:
     weighted = list(zip(times, parts.modules, strict=True))
-    num_scales = depth if parts.num_scales else 0
+    num_scales = variant.depth if parts.num_scales else 0
     body = sum(n * module.total for n, module in weighted) + num_scales
     trainable = sum(n * module.trainable for n, module in weighted) + num_scales
     return Cost(
         total_params=parts.ends.total + body,
         trainable_params=parts.ends.trainable + trainable,
+        active_params=parts.ends.total + body,
         body_params=body,
         forward_flops=parts.ends.flops + sum(n * module.flops for n, module in weighted),
+        total_heads=variant.depth * (variant.heads or 0),
+    )
+
+
+@lru_cache(maxsize=65536)
+def _count_whole(variant: Variant, problem: Problem) -> Cost:
+    """Count a network as it is built, each weight once, however often it is used."""
+    with torch.device("meta"):
+        network = build(variant, problem)
+    assert isinstance(network, Network)
+    total, trainable = _sizes(network)
+    ends, _ = _sizes(network.stem, network.head)
+    idle = {
+        id(module.router.weight): module.num_idle_params
+        for module in network.modules()
+        if isinstance(module, MixtureModule)
+    }
+    with_attention = sum(isinstance(module, Attention) for module in network.modules())
+    _drop_batch_norms(network.eval())
+    with torch.no_grad():
+        _, flops = _counted(network, _example(problem))
+    return Cost(
+        total_params=total,
+        trainable_params=trainable,
+        active_params=total - sum(idle.values()),
+        body_params=total - ends,
+        forward_flops=flops,
+        total_heads=with_attention * (variant.heads or 0) * (variant.loops or 1),
     )
 
 

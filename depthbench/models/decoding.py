@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthbench.models.attention import Attention
 from depthbench.models.network import Network
-from depthbench.models.transformer import TokenStem, TransformerModule
+from depthbench.models.transformer import TokenStem
 
 
 class CachedAttention(nn.Module):
@@ -28,8 +27,8 @@ class CachedAttention(nn.Module):
         super().__init__()
         self.attention = attention
         self.num_cached = 0
-        weight, num_heads = attention.out.weight, attention.num_heads
-        shape = (batch_size, num_heads, capacity, weight.shape[0] // num_heads)
+        weight = attention.out.weight
+        shape = (batch_size, attention.num_kv_heads, capacity, attention.head_size)
         self.register_buffer("keys", weight.new_zeros(shape), persistent=False)
         self.register_buffer("values", weight.new_zeros(shape), persistent=False)
 
@@ -40,12 +39,12 @@ class CachedAttention(nn.Module):
         start, end = self.num_cached, self.num_cached + z.shape[1]
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
-        h = F.scaled_dot_product_attention(
+        h = self.attention.read(
             queries,
             self.keys[:, :, :end],
             self.values[:, :, :end],
             is_causal=end - start > 1,  # a single token reads from all before it
-        )  # (B, heads, T, D / heads)
+        )  # (B, H, T, S)
         return self.attention.join(h)
 
 
@@ -84,10 +83,10 @@ def decoder(network: nn.Module, tokens: Tensor) -> Network:
     batch_size, num_cached = tokens.shape
     caches = []
     for module in list(network.modules()):
-        if isinstance(module, TransformerModule):
-            cache = CachedAttention(module.attention, batch_size, num_cached + 1)
-            module.add_module("attention", cache)
-            caches.append(cache)
+        for name, child in list(module.named_children()):
+            if isinstance(child, Attention):
+                caches.append(CachedAttention(child, batch_size, num_cached + 1))
+                module.add_module(name, caches[-1])
     if num_cached:
         with torch.no_grad():
             network(tokens)

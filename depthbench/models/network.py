@@ -44,7 +44,7 @@ class Network(nn.Module):
         blocks: the modules f_1 .. f_L.
         head: maps the stream to the outputs.
         stages: how many modules run side by side in each stage; they sum to L.
-        scale: s, a number, or "learned": one weight a module, starting at 1.
+        scale: s, a number, or one trained weight a module: "learned" starts at 1, "rezero" at 0.
 
     Shapes:
         (B, *input) -> (B, *output); f_i maps (B, *stream) -> (B, *stream)
@@ -67,7 +67,8 @@ class Network(nn.Module):
         self.starts = (0, *accumulate(stages))[:-1]
         is_learned = isinstance(scale, str)
         self.scale = 1.0 if isinstance(scale, str) else scale
-        self.scales = nn.Parameter(torch.ones(sum(stages))) if is_learned else None
+        start = 0.0 if scale == "rezero" else 1.0
+        self.scales = nn.Parameter(torch.full((sum(stages),), start)) if is_learned else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs for a batch of examples."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from depthbench.errors import SuiteError
 from depthbench.grammar import BACKBONE_STAGES
 from depthbench.models.activations import ACTIVATIONS
+from depthbench.models.branches import Branch, after_branch
 from depthbench.models.images import image_shape
 from depthbench.models.network import Entry
 from depthbench.models.norms import pixel_norm
@@ -194,6 +195,9 @@ def _block(variant: Variant, stage: int, num_inputs: int, stride: int) -> nn.Mod
     else:
         hidden = variant.hidden << stage
         body = BottleneckBody(variant, num_inputs, num_outputs, stride, hidden)
+    after = after_branch(variant, pixel_norm, num_outputs)
+    if after is not None:
+        body = Branch(body, after)
     if num_inputs == num_outputs:
         return PreactBlock(variant, num_inputs, body)
     return PreactEntry(variant, num_inputs, num_outputs, stride, body)

@@ -12,6 +12,12 @@ def start_normal(weight: Tensor, deviation: float) -> None:
         nn.init.normal_(weight, std=deviation)
 
 
+def start_uniform(weight: Tensor, bound: float) -> None:
+    """Draw a weight uniformly between -bound and bound."""
+    if not weight.is_meta:
+        nn.init.uniform_(weight, -bound, bound)
+
+
 def start_zero(weight: Tensor | None) -> None:
     """Set a bias to 0, where there is one."""
     if weight is not None and not weight.is_meta:

@@ -17,19 +17,33 @@ sub-MLPs of arXiv 2602.06471.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import prod, sqrt
 
 from torch import Tensor, nn
 
 from depthbench.errors import SuiteError
 from depthbench.models.attention import Attention, document_mask
+from depthbench.models.branches import (
+    after_branch,
+    has_branch_options,
+    norm_before,
+    norms_the_stream,
+    sized,
+    stream_norm,
+)
+from depthbench.models.experts import feed_forward
 from depthbench.models.images import image_shape
-from depthbench.models.mlp import MLPModule
+from depthbench.models.mixer import mixing
 from depthbench.models.norms import feature_norm
 from depthbench.models.starts import start_normal, start_zero
+from depthbench.models.sums import branch_scale, carry_of
 from depthbench.spec import Problem, Variant
 
 _DEVIATION = 0.02
+# The layers that write to the stream, by the ends of their names.
+_WRITES = ("attention.out", ".down")
 _DEFAULT_PATCH = 4
 
 
@@ -40,17 +54,17 @@ class TransformerModule(nn.Module):
         (B, T, D) -> (B, T, D)
     """
 
-    def __init__(self, variant: Variant, *, is_causal: bool) -> None:
+    def __init__(self, variant: Variant, mixing: Callable[[], nn.Module]) -> None:
         super().__init__()
         num_mlps = variant.sub_mlps or 1
         self.norm = feature_norm(variant.norm, variant.width, variant.norm_affine)
-        self.attention = Attention(variant, is_causal=is_causal)
-        self.mlps = nn.ModuleList(MLPModule(variant) for _ in range(num_mlps))
+        self.attention = mixing()
+        self.mlps = nn.ModuleList(feed_forward(variant) for _ in range(num_mlps))
         _initialise(self)
         shrunk = _DEVIATION / sqrt(variant.depth * (1 + num_mlps))
-        for writes in (self.attention.out, *(mlp.get_submodule("down") for mlp in self.mlps)):
-            assert isinstance(writes, nn.Linear)
-            start_normal(writes.weight, shrunk)
+        for name, layer in self.named_modules():
+            if name.endswith(_WRITES) and isinstance(layer, nn.Linear):
+                start_normal(layer.weight, shrunk)
 
     def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the update of the stream; `mask` as in `Attention`."""
@@ -58,6 +72,54 @@ class TransformerModule(nn.Module):
         for mlp in self.mlps:
             update = update + mlp(z + update)
         return update
+
+
+class OptionedModule(TransformerModule):
+    """Compute a block's update with what options put around its branches, and between them.
+
+    In the stream's own terms a block is z <- N(c z + s attention(z)), then the same with each mlp;
+    the network adds c z and applies the last N itself, so that the update is what is left.
+
+    Shapes:
+        (B, T, D) -> (B, T, D)
+
+    Source:
+        parallel_block: "PaLM" (arXiv 2204.02311), section 2, with its one norm; after GPT-J.
+    """
+
+    def __init__(self, variant: Variant, mixing: Callable[[], nn.Module], index: int) -> None:
+        super().__init__(variant, mixing)
+        self.carry, self.scale = carry_of(variant), branch_scale(variant)
+        self.is_parallel = bool(variant.parallel_block)
+        self.norm = norm_before(self.norm, variant, index)
+        for mlp in self.mlps:
+            plain = nn.Identity() if self.is_parallel else mlp.get_submodule("norm")
+            own = plain if self.is_parallel else norm_before(plain, variant, index)
+            mlp.add_module("norm", own)
+        num_branches = 1 + len(self.mlps)
+        afters = [after_branch(variant) for _ in range(num_branches)]
+        self.afters = nn.ModuleList(nn.Identity() if a is None else a for a in afters)
+        num_between = 0 if self.is_parallel or not norms_the_stream(variant) else len(self.mlps)
+        self.between = nn.ModuleList(stream_norm(variant, feature_norm) for _ in range(num_between))
+
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the update of the stream; `mask` as in `Attention`."""
+        h = self.norm(z)  # (B, T, D)
+        update = self._after(0, self.attention(h, mask))  # (B, T, D)
+        stream = z
+        for index, mlp in enumerate(self.mlps):
+            if self.is_parallel:
+                update = update + self._after(index + 1, mlp(h))
+                continue
+            stream = self.carry * stream + update
+            if len(self.between):
+                stream = self.between[index](stream)
+            update = self._after(index + 1, mlp(stream))
+        return update if self.is_parallel else update + self.carry * (stream - z)
+
+    def _after(self, index: int, update: Tensor) -> Tensor:
+        update = self.afters[index](update)
+        return update if self.scale == 1.0 else self.scale * update
 
 
 class TokenStem(nn.Module):
@@ -116,11 +178,11 @@ class PatchStem(nn.Module):
 
     def __init__(self, variant: Variant, problem: Problem) -> None:
         super().__init__()
-        channels, height, width = _patchable(variant, problem)
         self.patch = variant.patch or _DEFAULT_PATCH
-        num_patches = (height // self.patch) * (width // self.patch)
-        self.linear = nn.Linear(channels * self.patch**2, variant.width, bool(variant.bias))
-        self.positions = nn.Embedding(num_patches, variant.width)
+        num_places = num_patches(variant, problem)
+        num_numbers = problem.input_shape[0] * self.patch**2
+        self.linear = nn.Linear(num_numbers, variant.width, bool(variant.bias))
+        self.positions = nn.Embedding(num_places, variant.width)
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,7 +221,30 @@ def transformer_stem(variant: Variant, problem: Problem) -> nn.Module:
 def transformer_modules(variant: Variant, problem: Problem) -> list[nn.Module]:
     """Return the L blocks; those of text are causal."""
     is_causal = problem.vocabulary is not None
-    return [TransformerModule(variant, is_causal=is_causal) for _ in range(variant.depth)]
+    return [
+        _module(sized(variant, index), partial(Attention, variant, is_causal=is_causal), index)
+        for index in range(variant.depth)
+    ]
+
+
+def mixer_modules(variant: Variant, problem: Problem) -> list[nn.Module]:
+    """Return the L blocks of a mixer, some with attention where `attention_every` says so."""
+    num_positions = (
+        problem.input_shape[0] if problem.vocabulary is not None else num_patches(variant, problem)
+    )
+    return [
+        _module(
+            sized(variant, index), partial(mixing, variant, problem, index, num_positions), index
+        )
+        for index in range(variant.depth)
+    ]
+
+
+def _module(variant: Variant, mix: Callable[[], nn.Module], index: int) -> nn.Module:
+    """Return a block: the plain one, or where options ask for it the one that has them."""
+    if has_branch_options(variant) or variant.parallel_block or carry_of(variant) != 1.0:
+        return OptionedModule(variant, mix, index)
+    return TransformerModule(variant, mix)
 
 
 def transformer_head(variant: Variant, problem: Problem) -> nn.Module:
@@ -182,30 +267,36 @@ def _initialise(module: nn.Module) -> None:
             start_zero(layer.bias)
 
 
-def _patchable(variant: Variant, problem: Problem) -> tuple[int, int, int]:
-    channels, height, width = image_shape(variant, problem)
+def num_patches(variant: Variant, problem: Problem) -> int:
+    """Return into how many patches an image is cut.
+
+    Raises:
+        SuiteError: The examples are no images, or patches do not divide them.
+    """
+    _, height, width = image_shape(variant, problem)
     patch = variant.patch or _DEFAULT_PATCH
     if height % patch or width % patch:
         sides = [p for p in range(1, min(height, width) + 1) if height % p == width % p == 0]
         raise SuiteError(
-            f"backbone transformer: patches of {patch} x {patch} pixels do not divide images of "
-            f"{height} x {width}; patch may be {', '.join(map(str, sides))}"
+            f"backbone {variant.backbone}: patches of {patch} x {patch} pixels do not divide "
+            f"images of {height} x {width}; patch may be {', '.join(map(str, sides))}"
         )
     if variant.tie_embeddings is False:
         raise SuiteError(
-            "backbone transformer: tie_embeddings: false applies to text; images have no token "
-            "embedding that the head could share"
+            f"backbone {variant.backbone}: tie_embeddings: false applies to text; images have no "
+            "token embedding that the head could share"
         )
-    return channels, height, width
+    return (height // patch) * (width // patch)
 
 
 def _check_text(variant: Variant) -> None:
     if variant.norm == "batch":
         raise SuiteError(
-            "backbone transformer: norm: batch would let a token see those after it, in the "
-            "statistics of training; use layer, rms or none for text"
+            f"backbone {variant.backbone}: norm: batch would let a token see those after it, in "
+            "the statistics of training; use layer, rms or none for text"
         )
     if variant.patch not in (None, _DEFAULT_PATCH):
         raise SuiteError(
-            f"backbone transformer: patch: {variant.patch} applies to images; text is in tokens"
+            f"backbone {variant.backbone}: patch: {variant.patch} applies to images; text is in "
+            "tokens"
         )

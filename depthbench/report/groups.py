@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 METRIC_COLUMNS = tuple(f"{split}_{metric}" for metric in METRICS for split in SPLITS)
 SHAPE_COLUMNS = ("input_shape", "output_shape")
 SIZE_COLUMNS = ("total_params", "trainable_params", "body_params", "forward_flops")
-# What may tell apart two variants of one family, depth and width; expansion and bottleneck are
-# resolved to `hidden`, and `execution` changes speed alone.
+# Resolved to `hidden`, or to `hidden_sizes`.
+_RESOLVED = ("expansion", "bottleneck", "expansions")
+# What may tell apart two variants of one family, depth and width; `execution` changes speed alone.
 OPTION_COLUMNS = (
     "backbone",
-    *(n for n in ModelOptions.model_fields if n not in ("expansion", "bottleneck")),
+    *(name for name in ModelOptions.model_fields if name not in _RESOLVED),
     "base",
+    "hidden_sizes",
 )
 TRAIN_COLUMNS = tuple(name for name in TrainSettings.model_fields if name != "lr")
 # What a suite says of its data besides how many examples there are.

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from depthbench.errors import TrialError
 from depthbench.grammar import BACKBONE_STAGES
 from depthbench.models import build
-from depthbench.models.count import count
+from depthbench.models.count import count, is_uniform
 from depthbench.models.decoding import decoder
 from depthbench.spec import Problem, Variant
 from depthbench.timing.cells import Cell
@@ -160,10 +160,16 @@ def _product_rate(side: int, device: torch.device, precision: str, clock: BlockC
 def _extrapolated(
     variant: Variant, problem: Problem, flops_of: Callable[[Variant, Problem], int]
 ) -> int:
-    """Return the FLOPs of a network from those of two shallow ones: its modules are alike."""
+    """Return the FLOPs of a network, where its modules are alike from those of two shallow ones.
+
+    Of a training step with stochastic depth all modules count: which are left out is chance.
+    """
+    survival = None if variant.survival is None else 1.0
+    plain = replace(variant, execution=None, defaults=(), survival=survival)
+    if not is_uniform(plain):
+        return flops_of(plain, problem)
     num_stages = BACKBONE_STAGES.get(variant.backbone, 1)
-    branches = None if variant.branches is None else 1
-    plain = replace(variant, branches=branches, execution=None, defaults=())
+    plain = replace(plain, branches=None if variant.branches is None else 1)
     first, second = (
         flops_of(replace(plain, depth=times * num_stages), problem) for times in (1, 2)
     )

@@ -65,8 +65,15 @@ def unsupported_reason(
 
 
 def _phase_reason(cell: Cell) -> str | None:
-    is_text = cell.problem.vocabulary is not None
-    if cell.phase != "decode" or (is_text and cell.variant.backbone == "transformer"):
+    is_text, variant = cell.problem.vocabulary is not None, cell.variant
+    if cell.phase != "decode":
+        return None
+    if is_text and variant.backbone == "transformer" and (variant.loops or 1) > 1:
+        return (
+            f"phase decode: {variant.loops} loops over one set of modules would need a cache for "
+            "each; decode is for modules that are run once"
+        )
+    if is_text and variant.backbone == "transformer":
         return None
     return (
         f"phase decode: backbone {cell.variant.backbone} on {cell.dataset} predicts no next token; "
@@ -92,6 +99,8 @@ def _mode_reason(cell: Cell, device: torch.device, machine: Machine) -> str | No
     mode, is_cuda = cell.mode, device.type == "cuda"
     if mode in ("cuda_graph", "compile_reduce_overhead") and not is_cuda:
         return f"mode {mode}: records CUDA graphs, which a {device.type} has not"
+    if mode == "cuda_graph":
+        return _graph_reason(cell)
     if mode not in COMPILE_MODES:
         return None
     if not is_cuda:
@@ -103,6 +112,16 @@ def _mode_reason(cell: Cell, device: torch.device, machine: Machine) -> str | No
             f"mode {mode}: its CUDA graphs keep what a backward pass needs for one pass only, and "
             "phase backward repeats it; use compile, or phase train_step"
         )
+    return None
+
+
+def _graph_reason(cell: Cell) -> str | None:
+    """Return why a call cannot be recorded: what it launches is decided anew each time."""
+    is_trained = cell.phase in ("forward", "backward", "train_step")
+    if (cell.variant.experts or 1) > 1:
+        return "mode cuda_graph: which rows an expert has is known only when a router has chosen"
+    if is_trained and (cell.variant.survival or 1.0) < 1.0:
+        return "mode cuda_graph: which modules stochastic depth leaves out is drawn at each call"
     return None
 
 

@@ -13,13 +13,14 @@ from depthbench.training.arithmetic import forward_in
 from depthbench.training.tasks import Task
 
 
-def build_step(
+def build_step(  # noqa: PLR0913 - the last two are for a few
     model: Callable[[Tensor], Tensor],
     optimizer: Optimizer,
     settings: TrainSettings,
     precision: str,
     task: Task,
     scaler: GradScaler | None = None,
+    balance: Callable[[], Tensor] | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that takes one step on a batch and returns its loss, detached.
 
@@ -32,6 +33,8 @@ def build_step(
         precision: fp32, tf32, bf16 or fp16.
         task: gives the loss.
         scaler: scales the loss, so that fp16's gradients do not vanish; None: no scaling.
+        balance: gives what mixtures of experts add to the loss that is minimised; what is returned
+            is the task's alone.
 
     Shapes:
         The function takes a batch of inputs and targets as the task has them, and returns ().
@@ -44,7 +47,8 @@ def build_step(
         optimizer.zero_grad()
         outputs = forward(inputs).float()  # (B, *output)
         loss = task.loss(outputs, targets, settings)
-        (loss if scaler is None else scaler.scale(loss)).backward()
+        minimised = loss if balance is None else loss + balance()
+        (minimised if scaler is None else scaler.scale(minimised)).backward()
         if clip_norm is not None:
             if scaler is not None:
                 scaler.unscale_(optimizer)

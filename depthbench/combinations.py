@@ -1,0 +1,172 @@
+"""Options of a network that need or exclude one another, each pair said with its reason. No torch.
+
+What an option means is in `network_grammar.py`; which backbone and family understand it is checked
+in `options.py`, before this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from depthbench.network_grammar import (
+    FAMILY_BACKBONES,
+    BackboneSettings,
+    VariantSettings,
+)
+from depthbench.variants import has_attention, head_options, hidden_options, value_of
+
+Problem = tuple[str, str]
+# Returns an option's value at one point of a suite, None where nothing is said.
+Value = Callable[[str], Any]
+
+
+# The backbones whose weights a rule says how to start.
+_INITS = {"critical": ("mlp", "conv"), "deepscale": ("transformer", "mixer")}
+
+
+def combination_problems(
+    settings: VariantSettings, backbone: BackboneSettings, base: str
+) -> list[Problem]:
+    """Return (field, message) for every pair of options that cannot stand together."""
+
+    def value(name: str) -> Any:
+        return value_of(name, settings, backbone)
+
+    return [
+        *_family_problems(settings, backbone, base),
+        *_skip_problems(value),
+        *_norm_problems(value),
+        *_start_problems(value, base),
+        *_expert_problems(settings, value),
+        *_expansion_problems(settings, backbone),
+        *_attention_problems(settings, backbone, value),
+    ]
+
+
+def _family_problems(
+    settings: VariantSettings, backbone: BackboneSettings, base: str
+) -> Iterator[Problem]:
+    allowed = FAMILY_BACKBONES.get(settings.family)
+    if allowed is None:
+        return
+    reasons = {
+        "looped": "the stages of preact change the shape of the stream, so they cannot be repeated",
+        "widenet": "it shares modules and gives them experts, which takes a feed-forward layer",
+    }
+    if base not in allowed or (backbone.import_ and settings.family == "widenet"):
+        name = backbone.import_ or base
+        yield (
+            "family",
+            f"family {settings.family} does not apply to backbone {name}: "
+            f"{reasons[settings.family]}; it is for {', '.join(allowed)}",
+        )
+    if settings.family == "widenet" and value_of("attention_every", settings, backbone):
+        yield (
+            "attention_every",
+            "attention_every: family widenet shares one module, so none of its modules can have "
+            "attention alone; use backbone: transformer, or family: deep",
+        )
+
+
+def _skip_problems(value: Value) -> Iterator[Problem]:
+    if value("skip") != "none":
+        return
+    reasons = {
+        "residual_scale": (1.0, "there is no sum whose parts could be scaled"),
+        "survival": (1.0, "a module that is left out would cut the network"),
+        "norm_position": ("pre", "there is no sum after which norms could stand"),
+    }
+    for name, (idle, reason) in reasons.items():
+        if value(name) not in (None, idle):
+            yield name, f"{name}: {value(name)} beside skip: none: {reason}; remove one of them"
+    if value("parametrization") in ("depth_mup", "completep"):
+        name = value("parametrization")
+        yield (
+            "parametrization",
+            f"parametrization: {name} scales residual sums; skip: none has none",
+        )
+
+
+def _norm_problems(value: Value) -> Iterator[Problem]:
+    position = value("norm_position")
+    if position not in ("post", "deep"):
+        return
+    if value("residual_scale") not in (None, 1.0):
+        yield (
+            "residual_scale",
+            f"residual_scale: {value('residual_scale')} beside norm_position: {position}, whose "
+            "norms after each sum undo it; remove one of them",
+        )
+    if value("norm_scale") not in (None, "none"):
+        yield (
+            "norm_scale",
+            f"norm_scale: {value('norm_scale')} scales what norms give to a module, and with "
+            f"norm_position: {position} they give it to the stream; use pre or peri",
+        )
+
+
+def _start_problems(value: Value, base: str) -> Iterator[Problem]:
+    init, parametrization = value("init"), value("parametrization")
+    backbones = _INITS.get(init or "", (base,))
+    if base not in backbones:
+        yield "init", f"init: {init} is for {' and '.join(backbones)}, not for {base}"
+    if init not in (None, "default") and parametrization not in (None, "sp"):
+        yield (
+            "init",
+            f"init: {init} and parametrization: {parametrization} both say how weights start; "
+            "keep one of them",
+        )
+    if init != "deepscale":
+        return
+    if value("residual_scale") not in (None, 1.0):
+        scale = value("residual_scale")
+        yield (
+            "residual_scale",
+            f"residual_scale: {scale} beside init: deepscale, which scales sums by its own rule; "
+            "remove one of them",
+        )
+    if value("norm_position") == "deep":
+        yield "norm_position", "norm_position: deep and init: deepscale both scale the stream"
+
+
+def _expert_problems(settings: VariantSettings, value: Value) -> Iterator[Problem]:
+    experts = value("experts") or (4 if settings.family == "widenet" else 1)
+    active = value("active_experts")
+    if active is not None and active > experts:
+        yield (
+            "active_experts",
+            f"active_experts: {active} of experts: {experts}; at most {experts} can be active",
+        )
+
+
+def _expansion_problems(settings: VariantSettings, backbone: BackboneSettings) -> Iterator[Problem]:
+    expansions = hidden_options(settings, backbone).get("expansions")
+    if expansions is None:
+        return
+    if len(expansions) != settings.depth:
+        yield (
+            "expansions",
+            f"expansions has {len(expansions)} numbers and the depth is {settings.depth}: one for "
+            "each module",
+        )
+    if settings.family == "hourglass" and max(expansions, default=0) >= 1:
+        yield "expansions", "expansions of an hourglass are below 1; or use family: deep"
+
+
+def _attention_problems(
+    settings: VariantSettings, backbone: BackboneSettings, value: Value
+) -> Iterator[Problem]:
+    options, kv_heads = head_options(settings, backbone), value("kv_heads")
+    if not has_attention(settings, backbone):
+        names = [*options, *(["kv_heads"] if kv_heads else [])] if backbone.name == "mixer" else []
+        for name in names:
+            yield name, f"{name}: no module of this mixer has attention; set attention_every"
+        return
+    heads = options.get("heads")
+    if heads == "match" and "head_size" not in options:
+        yield "heads", "heads: match needs head_size: the size that every head has"
+    if heads == "match" and settings.width == "match":
+        yield "heads", "heads: match beside width: match: only one of them can be solved"
+    if isinstance(heads, int) and kv_heads and heads % kv_heads:
+        yield "kv_heads", f"kv_heads: {kv_heads} does not divide heads: {heads}"
