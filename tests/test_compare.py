@@ -10,8 +10,8 @@ from scipy.stats import false_discovery_control, ttest_rel
 from depthbench import environment
 from depthbench.calibration import Calibration, calibration_path, write_calibration
 from depthbench.errors import ResultError
-from depthbench.report.changes import VERDICTS, Change
-from depthbench.report.compare import CompareOptions, compare_runs
+from depthbench.report.compare.changes import VERDICTS, Change
+from depthbench.report.compare.runs import CompareOptions, compare_runs
 from depthbench.report.gate import ALPHA, MARGIN
 from depthbench.report.statistics import MIN_SEEDS
 from tests.fixtures_compare import ENVIRONMENT, FAMILIES, LOSSES, cells, night, timed, trials

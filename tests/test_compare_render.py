@@ -11,11 +11,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from depthbench.report.changes import VERDICTS
-from depthbench.report.compare import CompareOptions, compare_runs
+from depthbench.report.compare.changes import VERDICTS
+from depthbench.report.compare.render import render_comparison
+from depthbench.report.compare.runs import CompareOptions, compare_runs
 from depthbench.report.github import MAX_BYTES, Folded, step_summary
 from depthbench.report.junit import Case, junit_xml
-from depthbench.report.render_compare import render_comparison
 from depthbench.report.tables import Heading
 from tests.fixtures_compare import ENVIRONMENT, LOSSES, cells, night, timed, trials
 from tests.fixtures_results import trial_rows

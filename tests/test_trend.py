@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from depthbench import store
 from depthbench.cli import app
 from depthbench.errors import NothingToCompareError, ResultError
-from depthbench.report.render_trend import render_trend
-from depthbench.report.sparkline import sparkline
-from depthbench.report.trend import trend
-from depthbench.report.trend_panel import draw, panel_of
+from depthbench.report.trend.alarms import trend
+from depthbench.report.trend.panel import draw, panel_of
+from depthbench.report.trend.render import render_trend
+from depthbench.report.trend.sparkline import sparkline
 from tests.fixtures_history import ENVIRONMENT, SHAPES, write_night, write_nights
 
 SLOW = {(8, 32): 1.08}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import expm1, log1p
 from statistics import fmean
 
-from depthbench.report.changes import Balance, Change, Ending, Kind, RunComparison
+from depthbench.report.compare.changes import Balance, Change, Ending, Kind, RunComparison
 from depthbench.report.gate import CellVerdict
 from depthbench.report.rows import join
 from depthbench.units import counted, format_fraction

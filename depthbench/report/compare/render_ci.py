@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from depthbench.report.changes import Change, RunComparison
-from depthbench.report.compare_answer import balance_text
-from depthbench.report.compare_columns import (
+from depthbench.report.compare.answer import balance_text
+from depthbench.report.compare.changes import Change, RunComparison
+from depthbench.report.compare.columns import (
     change_text,
     columns_of,
     ending_lines,

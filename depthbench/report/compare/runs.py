@@ -17,14 +17,14 @@ from depthbench.calibration import calibration_path, load_floors
 from depthbench.errors import ResultError
 from depthbench.folder import RUN_NAME
 from depthbench.record import METRICS, SPLITS
-from depthbench.report.changes import DATA_DIGEST, Compared, Difference, RunComparison
-from depthbench.report.compare_answer import answer_of, balances_of
-from depthbench.report.compare_judge import Findings, judge
-from depthbench.report.compare_names import variant_names
-from depthbench.report.compare_notes import notes_of
-from depthbench.report.compare_quality import compare_quality, trials_of
-from depthbench.report.compare_times import METRIC as TIME_METRIC
-from depthbench.report.compare_times import compare_times
+from depthbench.report.compare.answer import answer_of, balances_of
+from depthbench.report.compare.changes import DATA_DIGEST, Compared, Difference, RunComparison
+from depthbench.report.compare.judge import Findings, judge
+from depthbench.report.compare.names import variant_names
+from depthbench.report.compare.notes import notes_of
+from depthbench.report.compare.quality import compare_quality, trials_of
+from depthbench.report.compare.times import METRIC as TIME_METRIC
+from depthbench.report.compare.times import compare_times
 from depthbench.report.gate import ALPHA, MARGIN
 from depthbench.report.rows import Row
 from depthbench.units import format_fraction

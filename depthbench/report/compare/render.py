@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import VERDICTS, Change, RunComparison
-from depthbench.report.compare_answer import balance_text
-from depthbench.report.compare_columns import (
+from depthbench.report.compare.answer import balance_text
+from depthbench.report.compare.changes import VERDICTS, Change, RunComparison
+from depthbench.report.compare.columns import (
     NUM_NAMES,
     columns_of,
     ending_lines,
@@ -17,7 +17,7 @@ from depthbench.report.compare_columns import (
     ranked,
     title_of,
 )
-from depthbench.report.render_compare_ci import (
+from depthbench.report.compare.render_ci import (
     comparison_head,
     comparison_junit,
     comparison_summary,

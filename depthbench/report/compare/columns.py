@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from depthbench.report.changes import VERDICTS, Change, RunComparison
+from depthbench.report.compare.changes import VERDICTS, Change, RunComparison
 from depthbench.report.tables import Heading
 from depthbench.units import format_fraction, format_percentages, format_seconds
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.answer import metric_name
-from depthbench.report.changes import Alone, Change, Ending, Side
-from depthbench.report.compare_judge import Findings, Open
-from depthbench.report.compare_names import trial_name
-from depthbench.report.compare_pairs import TEST, VALIDATION, Pairs, has, moved
+from depthbench.report.compare.changes import Alone, Change, Ending, Side
+from depthbench.report.compare.judge import Findings, Open
+from depthbench.report.compare.names import trial_name
+from depthbench.report.compare.pairs import TEST, VALIDATION, Pairs, has, moved
 from depthbench.report.gate import CellVerdict
 from depthbench.report.groups import (
     DATA_COLUMNS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import Alone, Change, Ending, Side
-from depthbench.report.compare_judge import Findings, Open
-from depthbench.report.compare_names import cell_names
+from depthbench.report.compare.changes import Alone, Change, Ending, Side
+from depthbench.report.compare.judge import Findings, Open
+from depthbench.report.compare.names import cell_names
 from depthbench.report.gate import CellChange, compare_cells, log_ends
 from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import records

@@ -8,10 +8,10 @@ from textwrap import wrap
 from typing import Any
 
 from depthbench.report.rows import Row
-from depthbench.report.sparkline import sparkline
 from depthbench.report.tables import Heading
-from depthbench.report.trend_text import change_text, date_of, value_text
-from depthbench.report.trend_values import SeriesTrend, SuiteTrend
+from depthbench.report.trend.sparkline import sparkline
+from depthbench.report.trend.text import change_text, date_of, value_text
+from depthbench.report.trend.values import SeriesTrend, SuiteTrend
 from depthbench.report.values import Panel
 from depthbench.units import unit_of
 

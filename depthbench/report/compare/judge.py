@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from depthbench.report.changes import Alone, Change, Ending
+from depthbench.report.compare.changes import Alone, Change, Ending
 from depthbench.report.gate import CellVerdict, decide
 
 _SWAPPED: dict[CellVerdict, CellVerdict] = {"worse": "better", "better": "worse"}

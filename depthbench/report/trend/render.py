@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.sparkline import is_encodable
 from depthbench.report.tables import (
     REPORT_FORMATS,
     captured,
@@ -19,8 +18,9 @@ from depthbench.report.tables import (
     to_csv,
     to_json,
 )
-from depthbench.report.trend_panel import panel_of
-from depthbench.report.trend_values import SuiteTrend, Trend
+from depthbench.report.trend.panel import panel_of
+from depthbench.report.trend.sparkline import is_encodable
+from depthbench.report.trend.values import SuiteTrend, Trend
 from depthbench.report.values import Panel
 
 if TYPE_CHECKING:
