@@ -15,8 +15,8 @@ from depthbench.report.rows import records
 if TYPE_CHECKING:
     from depthbench.store import Run
 
-# The column that stands for a cell's time; what is compared are the quiet times of its processes.
-METRIC = "median_seconds"
+# What is compared of a cell: the geometric mean of the quiet times of its processes.
+METRIC = "quiet_seconds"
 UNKNOWN = "unknown"
 
 Cells = Mapping[str, CellTimes]

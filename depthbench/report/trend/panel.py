@@ -7,6 +7,7 @@ from statistics import median
 from textwrap import wrap
 from typing import Any
 
+from depthbench.report.narrow_tables import Stack
 from depthbench.report.rows import Row
 from depthbench.report.tables import Heading
 from depthbench.report.trend.sparkline import sparkline
@@ -33,6 +34,12 @@ _HEADINGS = (
     Heading("since", "since"),
     Heading("latest", "latest", is_number=True),
     Heading("values", "nights"),
+)
+# How they stand below one another on a narrow terminal.
+STACKS: tuple[Stack, ...] = (
+    (("name",), ("values",)),
+    (("verdict",), ("change",), ("since",)),
+    (("latest",),),
 )
 
 
