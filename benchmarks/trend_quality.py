@@ -16,7 +16,7 @@ slower from night 51 on, and the third, fifth and tenth night after that are jud
 means on the third or on the fifth. Intervals are Clopper and Pearson's, 95%; series of a history
 share its days, so that of false alarms is narrower than it ought to be.
 
-The constants of report/trend_calls.py and change_points.py were chosen with `--seed 1000`, but
+The constants of report/trend/calls.py and change_points.py were chosen with `--seed 1000`, but
 the limit of q was lowered after a first look at the default seed, of which docs/log.md has figures.
 """
 
@@ -27,8 +27,8 @@ import argparse
 import numpy as np
 from scipy.stats import binomtest
 
-from depthbench.report.history import Series
-from depthbench.report.trend_calls import calls_of
+from depthbench.report.trend.calls import calls_of
+from depthbench.report.trend.history import Series
 
 NUM_CELLS = 12
 NUM_NIGHTS = 60

@@ -86,7 +86,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        help="Compare this alone: median_seconds, test_accuracy, ...; repeatable (default: times "
+        help="Compare this alone: quiet_seconds, test_accuracy, ...; repeatable (default: times "
         "and the loss that ranks).",
         metavar="NAME",
     ),

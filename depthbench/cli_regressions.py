@@ -31,9 +31,9 @@ def compare(
     something is worse; 4 under --strict where something is unresolved; 5 where
     the environments differ or nothing could be compared.
     """
-    from depthbench.report.compare import CompareOptions, compare_runs
+    from depthbench.report.compare.render import render_comparison
+    from depthbench.report.compare.runs import CompareOptions, compare_runs
     from depthbench.report.listing import only_run
-    from depthbench.report.render_compare import render_comparison
 
     asked = (tuple(metrics or ()), threshold, confidence, tuple(allowed or ()), out)
     chosen = CompareOptions(*asked)
@@ -63,8 +63,8 @@ def trend(
     """
     import sys
 
-    from depthbench.report.render_trend import render_trend
-    from depthbench.report.trend import trend as follow
+    from depthbench.report.trend.alarms import trend as follow
+    from depthbench.report.trend.render import render_trend
 
     found = follow(root, suite, window)
     write(render_trend(found, format.value, encoding=sys.stdout.encoding))
@@ -105,7 +105,7 @@ def nightly(
     from depthbench.expand import load_to_expand
     from depthbench.nightly import pin_baseline, play_night, render_night
     from depthbench.progress import progress_for, silence
-    from depthbench.report.compare import CompareOptions
+    from depthbench.report.compare.runs import CompareOptions
 
     asked = (tuple(metrics or ()), threshold, confidence, tuple(allowed or ()), out)
     chosen = CompareOptions(*asked)

@@ -17,17 +17,17 @@ from depthbench.errors import NothingToCompareError, ResultError
 from depthbench.folder import find_runs, read_run_json, run_folder, write_atomically
 from depthbench.outcome import RunSummary
 from depthbench.report.claims import check
-from depthbench.report.compare import CompareOptions, compare_runs
+from depthbench.report.compare.render import render_comparison
+from depthbench.report.compare.render_ci import comparison_cases
+from depthbench.report.compare.runs import CompareOptions, compare_runs
 from depthbench.report.junit import Case, Outcome, junit_xml
 from depthbench.report.render import render, render_judgements
 from depthbench.report.render_claims_ci import judgement_cases
-from depthbench.report.render_compare import render_comparison
-from depthbench.report.render_compare_ci import comparison_cases
-from depthbench.report.render_trend import render_trend
 from depthbench.report.rows import join
 from depthbench.report.summary import summarise
 from depthbench.report.tables import Heading, check_format, markdown, render_table, to_csv, to_json
-from depthbench.report.trend import trend
+from depthbench.report.trend.alarms import trend
+from depthbench.report.trend.render import render_trend
 from depthbench.store import Run, read_run
 from depthbench.suite import Suite
 from depthbench.units import counted

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from depthbench import store
-from depthbench.report.history import Series
+from depthbench.report.trend.history import Series
 from depthbench.tables import table_from_rows, table_schema, versioned
 from tests.fixtures_results import timing_row, trial_rows
 

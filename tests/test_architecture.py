@@ -107,7 +107,7 @@ def test_there_is_no_cycle():
         "import depthbench.suite, depthbench.checks, depthbench.variants",
         "import depthbench.store, depthbench.environment, depthbench.executors",
         "import depthbench.report.summary, depthbench.report.claims, depthbench.report.render",
-        "import depthbench.report.compare, depthbench.report.render_compare",
+        "import depthbench.report.compare.runs, depthbench.report.compare.render",
         "import depthbench.data",
         "import depthbench.plan, depthbench.progress",
         "from depthbench import load_suite, read_run",

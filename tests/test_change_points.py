@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from depthbench.report.change_points import LEAST_NOISE, noise_of, steps_of, without_outliers
+from depthbench.report.trend.change_points import LEAST_NOISE, noise_of, steps_of, without_outliers
 
 LEAST = 0.03
 

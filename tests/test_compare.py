@@ -10,8 +10,8 @@ from scipy.stats import false_discovery_control, ttest_rel
 from depthbench import environment
 from depthbench.calibration import Calibration, calibration_path, write_calibration
 from depthbench.errors import ResultError
-from depthbench.report.changes import VERDICTS, Change
-from depthbench.report.compare import CompareOptions, compare_runs
+from depthbench.report.compare.changes import VERDICTS, Change
+from depthbench.report.compare.runs import CompareOptions, compare_runs
 from depthbench.report.gate import ALPHA, MARGIN
 from depthbench.report.statistics import MIN_SEEDS
 from tests.fixtures_compare import ENVIRONMENT, FAMILIES, LOSSES, cells, night, timed, trials
@@ -120,7 +120,7 @@ def test_the_p_value_of_quality_is_that_of_a_paired_t_test_of_logs():
     (change,) = of_family(found, "deep")
     expected = ttest_rel(np.log(scaled(1.2)["deep"]), np.log(LOSSES["deep"]))
     assert change.p_value == pytest.approx(expected.pvalue)
-    low, high = expected.confidence_interval(0.95)
+    low, high = expected.confidence_interval(change.confidence)
     assert change.low_fraction == pytest.approx(np.expm1(low))
     assert change.high_fraction == pytest.approx(np.expm1(high))
 
@@ -131,6 +131,17 @@ def test_q_values_are_over_times_and_quality_together():
     assert {change.kind for change in tested} == {"time", "quality"}
     expected = false_discovery_control([change.p_value for change in tested])
     assert [change.q_value for change in tested] == pytest.approx(list(expected))
+
+
+def test_what_is_likely_among_so_many_does_not_look_sure_by_its_interval():
+    loud = {"noise": 0.04}
+    slower = night(timings=cells({"deep": 1.12}, seed=4, **loud))
+    found = compared(night(timings=cells(**loud)), slower)
+    tested = [change for change in found.changes if change.q_value is not None]
+    likely = [change for change in tested if change.q_value >= ALPHA]
+    assert any(change.p_value < 0.05 for change in likely)  # sure if it stood alone
+    assert all(change.low_fraction <= 0 <= change.high_fraction for change in likely)
+    assert {change.confidence for change in likely} == {1 - ALPHA / len(tested)}
 
 
 def test_scattered_seeds_are_unresolved():
@@ -196,6 +207,8 @@ def test_diverged_where_it_was_ok_is_worse():
     found = compared(candidate=night(with_status(trials(), "deep", "diverged", (1, 3))))
     (change,) = of_family(found, "deep")
     assert (change.verdict, change.reason) == ("worse", "candidate: diverged in 2 seeds")
+    # That the other seeds are as good as ever shall not look like a finding.
+    assert (change.low_fraction, change.high_fraction, change.confidence) == (None, None, None)
     assert found.answer.endswith(
         "4 variants, deep (L 4, d 32), test loss (candidate: diverged in 2 seeds)."
     )
@@ -241,7 +254,7 @@ def test_a_cell_that_fails_now_is_exit_1_and_3_where_another_is_slower():
 
 def test_all_lost_is_a_failure_and_not_nothing_to_compare():
     lost = [row | {"status": "failed", "samples_seconds": []} for row in cells()]
-    found = compared(candidate=night([], lost), metrics=("median_seconds",))
+    found = compared(candidate=night([], lost), metrics=("quiet_seconds",))
     assert found.num_compared == 0 and found.exit_code() == 1
 
 
@@ -401,8 +414,9 @@ def test_up_and_down_are_balanced_by_the_geometric_mean():
 @pytest.mark.parametrize(
     ("metrics", "kinds", "columns"),
     [
-        ((), {"time", "quality"}, {"median_seconds", "test_loss"}),
-        (("median_seconds",), {"time"}, {"median_seconds"}),
+        ((), {"time", "quality"}, {"quiet_seconds", "test_loss"}),
+        (("quiet_seconds",), {"time"}, {"quiet_seconds"}),
+        (("median_seconds",), {"time"}, {"quiet_seconds"}),
         (("val_loss", "test_accuracy"), {"quality"}, {"val_loss", "test_accuracy"}),
     ],
 )
@@ -425,7 +439,7 @@ def test_threshold_and_confidence_are_heeded():
     ("options", "said"),
     [
         ({"metrics": ("test_los",)}, "did you mean test_loss"),
-        ({"metrics": ("p95_seconds",)}, "median_seconds"),
+        ({"metrics": ("p95_seconds",)}, "quiet_seconds, median_seconds"),
         ({"allowed": ("cpu",)}, "allowed are arch"),
         ({"threshold": -0.1}, "--threshold -0.1"),
         ({"threshold": float("nan")}, "--threshold nan"),

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from depthbench import store
 from depthbench.cli import app
-from depthbench.report.compare import CompareOptions
+from depthbench.report.compare.runs import CompareOptions
 from tests.fixtures_compare import ENVIRONMENT, LOSSES, cells, timed, trials, write_night
 from tests.fixtures_results import claim, trial_rows
 from tests.test_cli import call

@@ -5,17 +5,20 @@ import io
 import json
 import re
 from dataclasses import replace
+from statistics import geometric_mean
 from xml.etree import ElementTree
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from depthbench.report.changes import VERDICTS
-from depthbench.report.compare import CompareOptions, compare_runs
+from depthbench.report.compare.changes import VERDICTS
+from depthbench.report.compare.columns import change_text, level_text, page_of, value_text
+from depthbench.report.compare.render import render_comparison
+from depthbench.report.compare.runs import CompareOptions, compare_runs
 from depthbench.report.github import MAX_BYTES, Folded, step_summary
 from depthbench.report.junit import Case, junit_xml
-from depthbench.report.render_compare import render_comparison
+from depthbench.report.processes import quiet_time
 from depthbench.report.tables import Heading
 from tests.fixtures_compare import ENVIRONMENT, LOSSES, cells, night, timed, trials
 from tests.fixtures_results import trial_rows
@@ -68,7 +71,7 @@ def test_a_terminal_shows_the_answer_first_and_fits(found, width):
     text = render_comparison(found, "terminal", console(width))
     assert max(cell_len(line) for line in text.splitlines()) <= width
     flat = " ".join(text.split())
-    order = (found.answer, "median_seconds:", "verdict", "The same:", "Only in", found.floors)
+    order = (found.answer, "quiet_seconds:", "verdict", "The same:", "Only in", found.floors)
     places = [flat.index(part) for part in order]
     assert places == sorted(places)
     assert flat.startswith("other / night against planted / night")
@@ -76,6 +79,63 @@ def test_a_terminal_shows_the_answer_first_and_fits(found, width):
     if width == 200:  # where no row is broken, and no table
         assert rows == sorted(rows, key=VERDICTS.index)
         assert rows[0] == "worse" and "same" not in rows
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_on_a_narrow_terminal_a_change_stays_in_one_place_with_all_its_numbers(found, width):
+    text = render_comparison(found, "terminal", console(width))
+    assert sum(line.startswith("verdict") for line in text.splitlines()) == 1
+    _, _, table = text.partition("\u2500\n")
+    table, _, _ = table.partition("\nTimes are quiet times")
+    for change in page_of(found.changes):
+        numbers = [value_text(change, change.baseline), value_text(change, change.candidate)]
+        for told in (change.verdict, *numbers, change_text(change)):
+            assert table.count(told) >= 1
+        assert set(change.full_name.replace(",", "").split()) <= set(table.replace(",", "").split())
+
+
+def test_times_are_named_what_they_are_in_every_format(found):
+    """They are not medians: the quiet times of processes, of which docs/timing.md tells."""
+    for format in ("terminal", "md", "github", "junit"):
+        text = " ".join(render_comparison(found, format, console(120)).split())
+        assert "median" not in text
+        assert ("quiet time" if format == "junit" else "Times are quiet times: of each") in text
+    facts = json.loads(render_comparison(found, "json"))
+    rows = list(csv.DictReader(io.StringIO(render_comparison(found, "csv"))))
+    for told in (facts["changes"], rows):
+        assert {row["metric"] for row in told if row["kind"] == "time"} == {"quiet_seconds"}
+    assert [balance["metric"] for balance in facts["balances"]] == ["quiet_seconds", "test_loss"]
+    slower = next(change for change in found.changes if change.verdict == "worse")
+    processes = [quiet_time(timed_samples) for timed_samples in _samples(slower)]
+    assert slower.baseline == pytest.approx(geometric_mean(processes))
+
+
+def _samples(change):
+    (cell,) = (cell for cell in cells() if cell["cell_id"] == change.id)
+    by_process = {}
+    for process, sample in zip(cell["samples_process"], cell["samples_seconds"], strict=True):
+        by_process.setdefault(process, []).append(sample)
+    return by_process.values()
+
+
+def test_the_level_of_an_interval_is_told_beside_it(found):
+    called = {change.confidence for change in found.changes if change.verdict == "worse"} - {None}
+    (level,) = map(level_text, called)
+    num = sum(change.q_value is not None for change in found.changes)
+    said = f"the interval at the level of its verdict, as q counts all {num} tests: {level} (worse"
+    for format in ("terminal", "md", "github"):
+        text = " ".join(render_comparison(found, format, console(120)).split())
+        assert said in text and f"{level} (worse, better, unresolved)" in text
+        assert ("95% (same)" in text) == (format != "terminal")  # which shows none that is the same
+    assert f"] at {level}; q " in render_comparison(found, "junit")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"),
+    [(0.95, "95%"), (0.99, "99%"), (1 - 0.04 / 48, "99.917%"), (0.6, "60%"), (None, "-")],
+)
+def test_a_level_has_the_digits_that_tell_it_from_certainty(confidence, text):
+    assert level_text(confidence) == text
 
 
 def test_the_worst_is_the_first_row(found):

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from depthbench.cli import app
 from depthbench.report.charts import specification, svg
 from depthbench.report.panels import CHARTS_OF_MANY_RUNS, PANELS
-from depthbench.report.render_trend import render_trend
 from depthbench.report.theme import DARK, LIGHT
-from depthbench.report.trend import trend
-from depthbench.report.trend_panel import MAX_DRAWN, panel_of
+from depthbench.report.trend.alarms import trend
+from depthbench.report.trend.panel import MAX_DRAWN, panel_of
+from depthbench.report.trend.render import render_trend
 from tests.fixtures_history import write_night, write_nights
 from tests.test_report_html import Page
 
@@ -103,7 +103,7 @@ def test_where_a_series_got_worse_has_the_colour_of_what_is_bad(found, theme):
 
 
 def test_of_many_series_the_first_are_drawn_and_it_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("depthbench.report.trend_panel.MAX_DRAWN", 5)
+    monkeypatch.setattr("depthbench.report.trend.panel.MAX_DRAWN", 5)
     monkeypatch.setattr("depthbench.report.render_trend_html.MAX_DRAWN", 5)
     write_nights(tmp_path, 2)
     page = Page(render_trend(trend(tmp_path), "html"))

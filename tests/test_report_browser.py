@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from depthbench.report.render import render
-from depthbench.report.render_trend import render_trend
 from depthbench.report.summary import summarise
-from depthbench.report.trend import trend
+from depthbench.report.trend.alarms import trend
+from depthbench.report.trend.render import render_trend
 from tests.fixtures_history import write_nights
 from tests.fixtures_results import claim, ladder_run, make_run, quickstart_run, trial_rows
 

@@ -153,7 +153,39 @@ def test_a_variant_that_diverged_is_shown_so_and_not_ranked():
     )
     wide = row_of(group, "wide")
     assert (wide.rank, wide.num_diverged, wide.num_seeds, wide.num_trials) == (None, 2, 3, 5)
-    assert "wide (L 4, d 32) diverged in 2 of 5 seeds and is not ranked." in group.notes
+    # With the better numbers it is in the answer, else a note.
+    first, _, rest = group.answer.partition(". ")
+    assert "hourglass (L 4, d 32) has the lowest test loss: 0.0812" in first
+    assert rest == (
+        "Lower, but not ranked since it diverged in 2 of 5 seeds: wide (L 4, d 32), 0.0100 over "
+        "3 seeds."
+    )
+    assert group.notes == ()
+    worse = only_group(trial_rows("wide", [1.0] * 5, statuses=statuses) + trial_rows("deep", DEEP))
+    assert worse.notes == ("wide (L 4, d 32) diverged in 2 of 5 seeds and is not ranked.",)
+    assert "not ranked" not in worse.answer
+
+
+def test_of_several_that_diverged_with_better_numbers_each_is_named():
+    trials = trial_rows("wide", [0.01] * 3, statuses=["ok", "diverged", "ok"])
+    trials += trial_rows("hourglass", [0.02] * 3, statuses=["diverged", "diverged", "ok"])
+    off = [share(-0.2, is_solved=False)]
+    trials += trial_rows("preact", [0.02] * 2, statuses=["diverged", "ok"], budgets=off)
+    group = only_group(trials + trial_rows("deep", DEEP))
+    assert group.answer.endswith(
+        "a comparison needs two. Lower, but not ranked: wide (L 4, d 32) diverged in 1 of 3 seeds "
+        "and hourglass (L 4, d 32) diverged in 2 of 3 seeds."
+    )
+    assert group.notes[0] == "preact (L 4, d 32) diverged in 1 of 2 seeds and is not ranked."
+
+
+def test_the_answer_says_where_trials_of_the_best_failed():
+    lost = trial_rows("wide", WIDE, statuses=["ok"] * 4 + ["oom"])
+    others = trial_rows("deep", DEEP, statuses=["timeout"] + ["ok"] * 4)
+    group = only_group(lost + others + trial_rows("hourglass", NEAR))
+    first, _, rest = group.answer.partition(". ")
+    assert first.startswith("At equal") and "wide (L 4, d 32) has the lowest test loss" in first
+    assert rest == "Of wide (L 4, d 32) 1 of 5 trials failed, so its mean is over the others."
 
 
 def test_where_nothing_converged_it_is_said():

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from depthbench import store
 from depthbench.cli import app
 from depthbench.errors import NothingToCompareError, ResultError
-from depthbench.report.render_trend import render_trend
-from depthbench.report.sparkline import sparkline
-from depthbench.report.trend import trend
-from depthbench.report.trend_panel import draw, panel_of
+from depthbench.report.trend.alarms import trend
+from depthbench.report.trend.panel import draw, panel_of
+from depthbench.report.trend.render import render_trend
+from depthbench.report.trend.sparkline import sparkline
 from tests.fixtures_history import ENVIRONMENT, SHAPES, write_night, write_nights
 
 SLOW = {(8, 32): 1.08}
@@ -208,10 +208,22 @@ def test_every_format_has_the_answer_or_the_numbers(slowed):
         render_trend(found, "yaml")
 
 
-def test_a_narrow_terminal_shows_every_column(slowed):
-    text = render_trend(trend(slowed), "terminal", Console(width=70, color_system=None))
-    assert all(len(line) <= 70 for line in text.splitlines())
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_shows_each_series_in_one_place(slowed, width):
+    found = trend(slowed)
+    text = render_trend(found, "terminal", Console(width=width, color_system=None))
+    assert all(len(line) <= width for line in text.splitlines())
     assert all(word in text for word in ("verdict", "change", "since", "latest", "nights"))
+    assert sum(line.startswith("series") for line in text.splitlines()) == 1
+    panel = panel_of(found.suites[0])
+    for series in panel.texts:
+        assert all(told in text for told in series[1:] if told != "-")
+
+
+def test_a_terminal_too_narrow_for_a_line_of_nights_shows_them_in_a_table_of_their_own(slowed):
+    text = render_trend(trend(slowed), "terminal", Console(width=30, color_system=None))
+    assert all(len(line) <= 30 for line in text.splitlines())
+    assert sum(line.startswith("series") for line in text.splitlines()) > 1
 
 
 def test_an_output_without_blocks_gets_plain_bars(slowed):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from depthbench.report.history import Series
-from depthbench.report.shared_level import LEAST_CELLS, level_series
-from depthbench.report.trend_calls import LEAST_HISTORY, calls_of
+from depthbench.report.trend.calls import LEAST_HISTORY, calls_of
+from depthbench.report.trend.history import Series
+from depthbench.report.trend.shared_level import LEAST_CELLS, level_series
 from tests.fixtures_history import logs_of, times_of
 
 

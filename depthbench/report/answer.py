@@ -133,9 +133,12 @@ def _no_verdict(
     place: str, name: str, metric: str, best: VariantRow, ranked: Sequence[VariantRow]
 ) -> str:
     fewest = min(row.metrics[metric].num for row in ranked)
-    seeds = "1 seed" if fewest == 1 else f"{fewest} seeds"
     seen = format_estimate(best.metrics[metric].value)
-    had = f"from {seeds}" if fewest < MIN_SEEDS else f"with fewer than {MIN_SEEDS} common seeds"
+    had = (
+        f"from {_seeds(fewest)}"
+        if fewest < MIN_SEEDS
+        else f"with fewer than {MIN_SEEDS} common seeds"
+    )
     return (
         f"{place}, no verdict is possible {had}: the lowest {name} seen is {seen}, by "
         f"{best.full_name}; a verdict needs {MIN_SEEDS} seeds or more."
@@ -143,8 +146,7 @@ def _no_verdict(
 
 
 def _over_seeds(found: Estimate) -> str:
-    seeds = "1 seed" if found.num == 1 else f"{found.num} seeds"
-    return f"{format_estimate(found.value, found.low, found.high)} over {seeds}"
+    return f"{format_estimate(found.value, found.low, found.high)} over {_seeds(found.num)}"
 
 
 def _named(rows: Sequence[VariantRow]) -> str:
@@ -164,6 +166,63 @@ def _how_trials_ended(rows: Sequence[VariantRow]) -> str:
     return f": {join(ended)}" if ended else " yet"
 
 
+def doubt_of(metric: str | None, rows: Sequence[VariantRow]) -> str:
+    """Return what a reader must know beside the answer: whose better numbers have lost trials.
+
+    A mean over the seeds that survived flatters: of the best variant it is said how many trials
+    failed, and which variants have a lower mean but are not ranked, since trials of theirs
+    diverged. Empty where there is neither.
+
+    Args:
+        metric: the column that ranks, or None where nothing has a value.
+        rows: a group's variants, best first.
+    """
+    if metric is None or not rows or rows[0].rank is None:
+        return ""
+    best, texts = rows[0], []
+    if best.num_failed:
+        trials = "trial" if best.num_trials == 1 else "trials"
+        texts.append(
+            f"Of {best.full_name} {best.num_failed} of {best.num_trials} {trials} failed, so its "
+            "mean is over the others."
+        )
+    flattered = _flattered(metric, rows)
+    if len(flattered) == 1:
+        row = flattered[0]
+        found = row.metrics[metric]
+        texts.append(
+            f"Lower, but not ranked since it {_how_diverged(row)}: {row.full_name}, "
+            f"{format_estimate(found.value)} over {_seeds(found.num)}."
+        )
+    elif flattered:
+        named = [f"{row.full_name} {_how_diverged(row)}" for row in flattered]
+        texts.append(f"Lower, but not ranked: {join(named, limit=_MAX_NAMED)}.")
+    return " ".join(texts)
+
+
+def _flattered(metric: str, rows: Sequence[VariantRow]) -> list[VariantRow]:
+    """Return the diverged variants that would lead if the seeds that survived were all."""
+    if not rows or rows[0].rank is None:
+        return []
+    best = rows[0].metrics[metric].value
+    return [
+        row
+        for row in rows
+        if row.num_diverged
+        and row.is_on_budget is not False
+        and metric in row.metrics
+        and row.metrics[metric].value < best
+    ]
+
+
+def _how_diverged(row: VariantRow) -> str:
+    return f"diverged in {row.num_diverged} of {_seeds(row.num_trials)}"
+
+
+def _seeds(num: int) -> str:
+    return "1 seed" if num == 1 else f"{num} seeds"
+
+
 def notes_of(gathering: Gathering, metric: str | None, rows: Sequence[VariantRow]) -> list[str]:
     """Return what qualifies a group's answer, a sentence each."""
     notes = []
@@ -180,10 +239,10 @@ def notes_of(gathering: Gathering, metric: str | None, rows: Sequence[VariantRow
             f"Sizes differ: {format_count(min(sizes))} to {format_count(max(sizes))} weights; "
             "a budget in the suite would hold them equal."
         )
+    in_answer = _flattered(metric, rows) if metric is not None else []
     for row in rows:
-        if row.not_ranked_because.startswith("diverged"):
-            how = row.not_ranked_because.replace("diverged", "diverged in")
-            notes.append(f"{row.full_name} {how} seeds and is not ranked.")
+        if row.num_diverged and row not in in_answer:
+            notes.append(f"{row.full_name} {_how_diverged(row)} and is not ranked.")
     off = [
         f"{row.full_name} {format_fraction(row.budget_error_fraction, is_signed=True)}"
         for row in rows

@@ -127,7 +127,7 @@ def _judged(
 ) -> list[Comparison]:
     pairs = [pair for group in groups for pair in group]
     p_same = [sameness_probability(pair, margin) if pair.is_ratio else None for pair in pairs]
-    called_same, same_level = _discoveries([p for p in p_same if p is not None])
+    called_same, same_level = discoveries([p for p in p_same if p is not None])
     same = iter(called_same)
     found = []
     for pair, p, (p_value, q_value, level) in zip(pairs, p_same, _tests(groups), strict=True):
@@ -154,25 +154,28 @@ def _tests(groups: Sequence[Sequence[Pair]]) -> Iterator[tuple[float, float, flo
         [*(as_good_probability(p, group[0].num_rivals) for p in found), 1.0]
         for group, found in zip(groups, p_values, strict=True)
     ]
-    over_run, run_level = _discoveries([p for found in as_good for p in found])
+    over_run, run_level = discoveries([p for found in as_good for p in found])
     start = 0
     for found, chosen in zip(p_values, as_good, strict=True):
-        over_group, level = _discoveries(chosen)
+        over_group, level = discoveries(chosen)
         for place, p_value in enumerate(found):
             q_value = max(over_group[place], over_run[start + place])
             yield p_value, q_value, min(level, run_level)
         start += len(chosen)
 
 
-def _discoveries(p_values: Sequence[float]) -> tuple[list[float], float]:
-    """Return q values, and the level below which p values were called, or one would have been."""
+def discoveries(p_values: Sequence[float], alpha: float = ALPHA) -> tuple[list[float], float]:
+    """Return q values, and the level below which p values were called, or one would have been.
+
+    A p value is below that level exactly where its q value is below `alpha`.
+    """
     from scipy.stats import false_discovery_control
 
     if not p_values:
-        return [], ALPHA
+        return [], alpha
     q_values = [float(q_value) for q_value in false_discovery_control(p_values)]
-    num_called = max(1, sum(q_value < ALPHA for q_value in q_values))
-    return q_values, ALPHA * num_called / len(q_values)
+    num_called = max(1, sum(q_value < alpha for q_value in q_values))
+    return q_values, alpha * num_called / len(q_values)
 
 
 def _with_verdict(

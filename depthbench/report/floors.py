@@ -8,7 +8,8 @@ from itertools import combinations
 from math import expm1, sqrt
 from typing import TYPE_CHECKING
 
-from depthbench.report.gate import ALPHA, CONFIDENCE, MARGIN, compare_cells
+from depthbench.report.change_tests import CONFIDENCE
+from depthbench.report.gate import ALPHA, MARGIN, compare_cells
 from depthbench.report.moderated import spreads
 from depthbench.report.processes import CellTimes, cell_times
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp, expm1, log, log1p, sqrt
 from typing import TYPE_CHECKING, Literal
 
+from depthbench.report.change_tests import ChangeTest, call_changes
 from depthbench.report.comparison import Verdict
 from depthbench.report.moderated import Spread, spreads
 from depthbench.report.processes import CellTimes, cell_times
@@ -28,8 +29,6 @@ CellVerdict = Verdict | Literal["unmatched"]
 ALPHA = 0.04
 # No smaller change is called, however sure it is.
 MARGIN = 0.05
-# Of the interval of a change; a noise floor is what so many pairs of A/A runs stay within.
-CONFIDENCE = 0.95
 # A canary that moved by more is told.
 CANARY_MARGIN = 0.05
 
@@ -39,7 +38,8 @@ class CellChange:
     """What became of one cell between two runs.
 
     `change_fraction` is candidate over baseline, minus 1: positive is slower. Seconds are the
-    geometric means of the quiet times of processes. Numbers of a cell not compared are None.
+    geometric means of the quiet times of processes. The interval has the `confidence` of the test
+    that gave the verdict. Numbers of a cell not compared are None.
     """
 
     cell_id: str
@@ -51,6 +51,7 @@ class CellChange:
     change_fraction: float | None = None
     low_fraction: float | None = None
     high_fraction: float | None = None
+    confidence: float | None = None
     p_value: float | None = None
     q_value: float | None = None
     threshold_fraction: float | None = None
@@ -58,6 +59,7 @@ class CellChange:
     num_baseline: int = 0
     num_candidate: int = 0
     notes: tuple[str, ...] = ()
+    test: ChangeTest | None = None
 
 
 def compare_timings(
@@ -161,29 +163,13 @@ def _changed(
     change = sum(differences.values()) / len(differences)
     error = sqrt(spread.variance / len(differences))
     numbers = len(differences), len(differences)
-    return _cell_change(*pair, change, *probability(change, error, spread.degrees), numbers)
+    return _cell_change(*pair, ChangeTest(change, error, spread.degrees), numbers)
 
 
-def probability(change: float, error: float, degrees: float) -> tuple[float, float]:
-    """Return the p value of a change in logs, and half its interval."""
-    from scipy.special import stdtr, stdtrit
-
-    if not error:
-        return float(not change), 0.0
-    p_value = float(2 * stdtr(degrees, -abs(change) / error))
-    return p_value, float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * error
-
-
-def _cell_change(  # noqa: PLR0913 - the parts of a change
-    before: CellTimes,
-    after: CellTimes,
-    change: float,
-    p_value: float,
-    half: float,
-    numbers: tuple[int, int],
-    floor: float | None = None,
+def _cell_change(
+    before: CellTimes, after: CellTimes, test: ChangeTest, numbers: tuple[int, int]
 ) -> CellChange:
-    """Return a change in logs, with half its interval, as people are told of it; not judged yet."""
+    """Return a change as people are told of it; not judged yet."""
     return CellChange(
         cell_id=after.cell_id,
         facts=after.facts,
@@ -191,14 +177,13 @@ def _cell_change(  # noqa: PLR0913 - the parts of a change
         reason="",
         baseline_seconds=exp(_mean(before)),
         candidate_seconds=exp(_mean(after)),
-        change_fraction=expm1(change),
-        low_fraction=expm1(change - half),
-        high_fraction=expm1(change + half),
-        p_value=p_value,
-        floor_fraction=floor,
+        change_fraction=expm1(test.change),
+        p_value=test.p_value,
+        floor_fraction=test.floor,
         num_baseline=numbers[0],
         num_candidate=numbers[1],
         notes=tuple(_notes(before, after)),
+        test=test,
     )
 
 
@@ -233,22 +218,15 @@ def _changes(
 
 
 def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | None) -> CellChange:
-    """Return a change with its p value: the larger of what two spreads say.
+    """Return a change with its test.
 
     The spread of processes says what another set of processes would give now, the calibrated
     floor what another run would give on another day. A change must be unlikely under both.
     """
-    from scipy.special import ndtr, ndtri
-
-    change = _mean(after) - _mean(before)
     numbers = len(before.log_times), len(after.log_times)
     error = sqrt(spread.variance * sum(1 / num for num in numbers))
-    p_value, half = probability(change, error, spread.degrees)
-    if floor:
-        z = float(ndtri((1 + CONFIDENCE) / 2))
-        p_value = max(p_value, float(2 * ndtr(-abs(change) * z / log1p(floor))))
-        half = max(half, log1p(floor))
-    return _cell_change(before, after, change, p_value, half, numbers, floor)
+    test = ChangeTest(_mean(after) - _mean(before), error, spread.degrees, floor)
+    return _cell_change(before, after, test, numbers)
 
 
 def _mean(cell: CellTimes) -> float:
@@ -273,55 +251,21 @@ def _notes(before: CellTimes, after: CellTimes) -> list[str]:
 
 
 def _judged(changes: Sequence[CellChange], alpha: float, margin: float) -> list[CellChange]:
-    """Return changes with q values over all of them, and with verdicts.
-
-    Source:
-        Benjamini and Hochberg 1995; it holds as well where the tests lean the same way, as those
-        of cells of one run do (Benjamini and Yekutieli 2001).
-    """
-    from scipy.stats import false_discovery_control
-
-    if not changes:
-        return []
-    q_values = false_discovery_control([change.p_value for change in changes])
+    """Return changes with q values over all of them, and with verdicts."""
+    tests = [change.test for change in changes if change.test is not None]
+    thresholds = [max(margin, test.floor or 0.0) for test in tests]
     return [
-        _verdict(replace(change, q_value=float(q_value)), alpha, margin)
-        for change, q_value in zip(changes, q_values, strict=True)
+        replace(
+            change,
+            verdict=called.verdict,
+            reason=called.reason,
+            low_fraction=expm1(called.low),
+            high_fraction=expm1(called.high),
+            confidence=called.confidence,
+            q_value=called.q_value,
+            threshold_fraction=threshold,
+        )
+        for change, threshold, called in zip(
+            changes, thresholds, call_changes(tests, thresholds, alpha), strict=True
+        )
     ]
-
-
-def _verdict(change: CellChange, alpha: float, margin: float) -> CellChange:
-    assert change.q_value is not None
-    threshold = max(margin, change.floor_fraction or 0.0)
-    verdict, reason = decide(log_ends(change), threshold, change.q_value, alpha)
-    return replace(change, verdict=verdict, reason=reason, threshold_fraction=threshold)
-
-
-def log_ends(change: CellChange) -> tuple[float, float, float]:
-    """Return a change that was measured and the ends of its interval, in logs."""
-    ends = (change.change_fraction, change.low_fraction, change.high_fraction)
-    first, low, high = (log1p(end) for end in ends if end is not None)
-    return first, low, high
-
-
-def decide(
-    ends: tuple[float, float, float], threshold: float, q_value: float, alpha: float
-) -> tuple[Verdict, str]:
-    """Return the verdict on a change, and why, where less is better.
-
-    Args:
-        ends: the change and the ends of its interval, in logs.
-        threshold: a change must be larger, as a fraction.
-        q_value: of the change, over all that is judged with it.
-        alpha: a change needs a q value below.
-    """
-    (change, low, high), limit = ends, log1p(threshold)
-    is_sure, is_large = q_value < alpha, abs(change) > limit
-    if is_sure and is_large:
-        how: Verdict = "worse" if change > 0 else "better"
-        return how, f"q {q_value:.2g} and beyond {threshold:.1%}"
-    if max(high, -low) <= limit:
-        return "same", f"the interval is within {threshold:.1%}"
-    if is_large:
-        return "unresolved", f"beyond {threshold:.1%}, but q is {q_value:.2g}, not below {alpha:g}"
-    return "unresolved", f"the interval reaches beyond {threshold:.1%}"

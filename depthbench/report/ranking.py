@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depthbench.record import METRIC_BOUNDS, METRICS
-from depthbench.report.answer import answer_of, notes_of
+from depthbench.report.answer import answer_of, doubt_of, notes_of
 from depthbench.report.answer_times import times_text
 from depthbench.report.comparison import MARGIN, Comparison, compare_groups
 from depthbench.report.groups import METRIC_COLUMNS, SIZE_COLUMNS, Entry, Gathering, names_of
@@ -172,6 +172,7 @@ def _bounds_of(metric: str) -> tuple[float | None, float | None]:
 def _worded(
     gathering: Gathering, metric: str | None, num_comparisons: int, rows: Sequence[VariantRow]
 ) -> Group:
+    answer = answer_of(gathering, metric, rows).removesuffix(".")
     return Group(
         budget=gathering.budget,
         dataset=gathering.dataset,
@@ -180,7 +181,7 @@ def _worded(
         metric=metric,
         confidence=CONFIDENCE,
         num_comparisons=num_comparisons,
-        answer=answer_of(gathering, metric, rows).removesuffix(".") + times_text(rows) + ".",
+        answer=" ".join(filter(None, (f"{answer}{times_text(rows)}.", doubt_of(metric, rows)))),
         notes=tuple(notes_of(gathering, metric, rows)),
         rows=tuple(rows),
     )

@@ -9,9 +9,9 @@ from typing import Any
 from depthbench.report.page import render_page
 from depthbench.report.page_parts import Figure, Table, figure_of
 from depthbench.report.tables import Heading
-from depthbench.report.trend_panel import MAX_DRAWN, legend, panel_of
-from depthbench.report.trend_text import date_of, value_text
-from depthbench.report.trend_values import SeriesTrend, SuiteTrend, Trend
+from depthbench.report.trend.panel import MAX_DRAWN, legend, panel_of
+from depthbench.report.trend.text import date_of, value_text
+from depthbench.report.trend.values import SeriesTrend, SuiteTrend, Trend
 from depthbench.report.values import Panel
 from depthbench.units import counted
 

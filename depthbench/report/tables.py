@@ -16,10 +16,12 @@ from depthbench.errors import ResultError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+# A cell of several lines is a tuple of them.
+Cell = str | tuple[str, ...]
 # Columns of a terminal that a table leaves between two of its own.
 GAP = 2
 # A column of text may be broken into lines, of so many characters at least.
-_READABLE = 24
+READABLE = 24
 
 FORMATS = ("terminal", "md", "json", "csv")
 # With those of continuous integration: JUnit's XML, and a step summary of GitHub.
@@ -93,8 +95,8 @@ def split_columns(
 ) -> list[list[int]]:
     """Return the columns of tables that fit a width, each begun by those that name its rows."""
     needed = [
-        max(least, min(full, _READABLE)) if not heading.is_number else full
-        for heading, (least, full) in zip(headings, _widths(headings, cells), strict=True)
+        max(least, min(full, READABLE)) if not heading.is_number else full
+        for heading, (least, full) in zip(headings, column_widths(headings, cells), strict=True)
     ]
     names = list(range(min(num_names, len(headings))))
     tables = [names]
@@ -108,14 +110,16 @@ def split_columns(
     return tables
 
 
-def _widths(headings: Sequence[Heading], cells: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+def column_widths(
+    headings: Sequence[Heading], cells: Sequence[Sequence[Cell]]
+) -> list[tuple[int, int]]:
     """Return of each column its longest word, or number, and its longest line."""
     from rich.cells import cell_len
 
     found = []
     for index, heading in enumerate(headings):
         titles = plain_lines(heading.title).split("\n")
-        column = [plain_line(row[index]) for row in cells]
+        column = [line for row in cells for line in lines_of(row[index])]
         full = max(cell_len(line) for line in (*titles, *column))
         titles = [word for title in titles for word in title.split()]
         words = column if heading.is_number else [word for cell in column for word in cell.split()]
@@ -196,7 +200,7 @@ def captured(parts: Iterable[RenderableType], console: Console | None = None) ->
 
 def rich_table(
     headings: Sequence[Heading],
-    cells: Sequence[Sequence[str]],
+    cells: Sequence[Sequence[Cell]],
     styles: Sequence[str] = (),
     *,
     width: int,
@@ -212,9 +216,10 @@ def rich_table(
         collapse_padding=True,
         pad_edge=False,
         show_edge=False,
+        leading=any(isinstance(cell, tuple) for row in cells for cell in row),
     )
     available = width - GAP * (len(headings) - 1)
-    fitted = _fitted(_widths(headings, cells), available)
+    fitted = _fitted(column_widths(headings, cells), available)
     for heading, column_width in zip(headings, fitted, strict=True):
         table.add_column(
             Text(plain_lines(heading.title)),
@@ -224,8 +229,13 @@ def rich_table(
         )
     for index, row in enumerate(cells):
         style = styles[index] if styles else ""
-        table.add_row(*(Text(plain_line(cell)) for cell in row), style=style)
+        table.add_row(*(Text("\n".join(lines_of(cell))) for cell in row), style=style)
     return table
+
+
+def lines_of(cell: Cell) -> list[str]:
+    """Return the lines of a cell, each of them plain."""
+    return [plain_line(line) for line in ((cell,) if isinstance(cell, str) else cell)]
 
 
 def plain_lines(text: str) -> str:

@@ -94,7 +94,8 @@ class Group:
     """Variants that are compared: one budget, one data set, one task.
 
     `training` holds the settings that tell this group from others; `metric` is the column that
-    ranks, None where nothing has a value; `answer` is the group's result in one sentence.
+    ranks, None where nothing has a value; `answer` is the group's result in one sentence, with what
+    better numbers it leaves out.
     """
 
     budget: Budget | None

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from depthbench.report import trend_panel
 from depthbench.report.panels import (
     curves,
     depth_tax,
@@ -27,6 +26,7 @@ from depthbench.report.panels import (
 )
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.tables import plain_line, plain_lines
+from depthbench.report.trend import panel as trend_panel
 from depthbench.report.values import Panel
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import Alone, Change, Ending, Side
-from depthbench.report.compare_judge import Findings, Open
-from depthbench.report.compare_names import cell_names
-from depthbench.report.gate import CellChange, compare_cells, log_ends
+from depthbench.report.compare.changes import Alone, Change, Ending, Side
+from depthbench.report.compare.judge import Findings, Open
+from depthbench.report.compare.names import cell_names
+from depthbench.report.gate import CellChange, compare_cells
 from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import records
 
 if TYPE_CHECKING:
     from depthbench.store import Run
 
-# The column that stands for a cell's time; what is compared are the quiet times of its processes.
-METRIC = "median_seconds"
+# What is compared of a cell: the geometric mean of the quiet times of its processes.
+METRIC = "quiet_seconds"
 UNKNOWN = "unknown"
 
 Cells = Mapping[str, CellTimes]
@@ -84,17 +84,13 @@ def _opened(
         baseline=change.baseline_seconds,
         candidate=change.candidate_seconds,
         change_fraction=change.change_fraction,
-        low_fraction=change.low_fraction,
-        high_fraction=change.high_fraction,
         p_value=change.p_value,
         floor_fraction=change.floor_fraction,
         num_baseline=change.num_baseline,
         num_candidate=change.num_candidate,
         notes=change.notes,
     )
-    if change.p_value is None:
-        return Open(opened)
-    return Open(opened, log_ends(change), max(threshold, change.floor_fraction or 0.0))
+    return Open(opened, change.test, max(threshold, change.floor_fraction or 0.0))
 
 
 def _ending(before: CellTimes, after: CellTimes, name: str) -> Ending:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.sparkline import is_encodable
+from depthbench.report.narrow_tables import laid_out
 from depthbench.report.tables import (
     REPORT_FORMATS,
     captured,
@@ -15,12 +15,12 @@ from depthbench.report.tables import (
     markdown_table,
     plain_line,
     rich_table,
-    split_columns,
     to_csv,
     to_json,
 )
-from depthbench.report.trend_panel import panel_of
-from depthbench.report.trend_values import SuiteTrend, Trend
+from depthbench.report.trend.panel import STACKS, panel_of
+from depthbench.report.trend.sparkline import is_encodable
+from depthbench.report.trend.values import SuiteTrend, Trend
 from depthbench.report.values import Panel
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ def _parts(suite: SuiteTrend, panel: Panel, width: int) -> Iterator[RenderableTy
         "" if not found.is_called else _STYLES[found.verdict] if found.is_new else "yellow"
         for found in suite.series
     ]
-    for columns in split_columns(panel.headings, panel.texts, width, panel.num_names):
-        part = [[row[column] for column in columns] for row in panel.texts]
-        headings = [panel.headings[column] for column in columns]
-        yield rich_table(headings, part, styles, width=width)
+    for headings, cells in laid_out(panel.headings, panel.texts, STACKS, width, panel.num_names):
+        yield rich_table(headings, cells, styles, width=width)
         yield Text()
     for note in panel.notes:
         yield Text(plain_line(note), style="dim")

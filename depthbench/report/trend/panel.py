@@ -7,11 +7,12 @@ from statistics import median
 from textwrap import wrap
 from typing import Any
 
+from depthbench.report.narrow_tables import Stack
 from depthbench.report.rows import Row
-from depthbench.report.sparkline import sparkline
 from depthbench.report.tables import Heading
-from depthbench.report.trend_text import change_text, date_of, value_text
-from depthbench.report.trend_values import SeriesTrend, SuiteTrend
+from depthbench.report.trend.sparkline import sparkline
+from depthbench.report.trend.text import change_text, date_of, value_text
+from depthbench.report.trend.values import SeriesTrend, SuiteTrend
 from depthbench.report.values import Panel
 from depthbench.units import unit_of
 
@@ -33,6 +34,12 @@ _HEADINGS = (
     Heading("since", "since"),
     Heading("latest", "latest", is_number=True),
     Heading("values", "nights"),
+)
+# How they stand below one another on a narrow terminal.
+STACKS: tuple[Stack, ...] = (
+    (("name",), ("values",)),
+    (("verdict",), ("change",), ("since",)),
+    (("latest",),),
 )
 
 

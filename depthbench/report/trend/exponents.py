@@ -12,9 +12,9 @@ from math import log
 from typing import Any
 
 from depthbench.report.depth_tax import MAX_RESIDUAL
-from depthbench.report.history import Series
 from depthbench.report.processes import CELL_KEYS
 from depthbench.report.rows import Key, distinguishing, key_of, settings_text
+from depthbench.report.trend.history import Series
 
 # Layouts whose time grows with depth by the same law: one module after another.
 _SEQUENTIAL = ("deep", "wide")

@@ -44,9 +44,10 @@ class Change:
     """What became of one timed cell, or of one metric of a variant over its seeds.
 
     `id` is the cell's or the variant's; `name` names the variant, `what` says what of it. Times are
-    in seconds. The change is candidate over baseline, minus 1, or, where values are not all
-    positive, their difference over the baseline's mean. Numbers that are not known are None;
-    there is no p value where nothing had to be tested.
+    quiet times in seconds. The change is candidate over baseline, minus 1, or, where values are not
+    all positive, their difference over the baseline's mean. Its interval is that of the test that
+    gave the verdict, at its `confidence`. Numbers that are not known are None; where nothing was
+    tested there is neither an interval nor a p value.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Change:
     change_fraction: float | None = None
     low_fraction: float | None = None
     high_fraction: float | None = None
+    confidence: float | None = None
     p_value: float | None = None
     q_value: float | None = None
     threshold_fraction: float | None = None

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.answer import metric_name
-from depthbench.report.changes import Alone, Change, Ending, Side
-from depthbench.report.compare_judge import Findings, Open
-from depthbench.report.compare_names import trial_name
-from depthbench.report.compare_pairs import TEST, VALIDATION, Pairs, has, moved
+from depthbench.report.compare.changes import Alone, Change, Ending, Side
+from depthbench.report.compare.judge import Findings, Open, as_fraction
+from depthbench.report.compare.names import trial_name
+from depthbench.report.compare.pairs import TEST, VALIDATION, Pairs, has, moved
 from depthbench.report.gate import CellVerdict
 from depthbench.report.groups import (
     DATA_COLUMNS,
@@ -134,14 +134,11 @@ def _change(pairs: Pairs, metric: str, threshold: float) -> Open:
     if not values:
         return Open(_without_values(change, pairs, lost))
     found = moved(values)
-    fraction, low, high = found.fractions()
     change = replace(
         change,
         baseline=found.baseline,
         candidate=found.candidate,
-        change_fraction=fraction,
-        low_fraction=low,
-        high_fraction=high,
+        change_fraction=as_fraction(found.change, is_ratio=found.is_ratio),
     )
     if lost["diverged"]:
         return Open(replace(change, verdict="worse", reason=_lost_text(lost)))
@@ -151,10 +148,11 @@ def _change(pairs: Pairs, metric: str, threshold: float) -> Open:
     seeds = counted(len(values), "seed")
     if all(before == after for before, after in values):
         return Open(replace(change, verdict="same", reason=f"equal to the last bit in {seeds}"))
-    if found.p_value is None:
+    if found.test is None:
         reason = f"{seeds} in common; a verdict needs {MIN_SEEDS} (`seeds: {MIN_SEEDS}` or more)"
         return Open(replace(change, reason=reason))
-    return Open(replace(change, p_value=found.p_value), found.ends, threshold)
+    change = replace(change, p_value=found.test.p_value)
+    return Open(change, found.test, threshold, found.is_ratio)
 
 
 def _unjudged(pairs: Pairs, metric: str, num: int) -> Change:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import floor, inf, log10
 
-from depthbench.report.changes import VERDICTS, Change, RunComparison
+from depthbench.report.compare.changes import VERDICTS, Change, RunComparison
+from depthbench.report.narrow_tables import Stack
 from depthbench.report.tables import Heading
 from depthbench.units import format_fraction, format_percentages, format_seconds
 
@@ -22,6 +24,12 @@ _HEADINGS = (
 )
 # How many columns at the left say what a row is about.
 NUM_NAMES = 3
+# How they stand below one another on a narrow terminal.
+STACKS: tuple[Stack, ...] = (
+    (("verdict",), ("q_value",)),
+    (("name",), ("what",), ("reason",)),
+    (("baseline", "candidate"), ("change",), ("threshold",)),
+)
 # A terminal and a step summary show so many; Markdown, JSON and CSV have all.
 MAX_CHANGED = 40
 MAX_UNRESOLVED = 10
@@ -71,12 +79,60 @@ def columns_of(changes: Sequence[Change]) -> tuple[list[Heading], list[list[str]
         The headings, and a row of cells a change.
     """
     rows = [_cells(change) for change in changes]
-    kept = [i for i in range(len(_HEADINGS)) if any(row[i] not in ("-", "") for row in rows)]
+    hidden = {"threshold"} if len(_thresholds(changes)) == 1 else set()  # the legend has it
+    kept = [
+        index
+        for index, heading in enumerate(_HEADINGS)
+        if heading.key not in hidden and any(row[index] not in ("-", "") for row in rows)
+    ]
     return [_HEADINGS[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
+def _thresholds(changes: Sequence[Change]) -> set[float]:
+    return {
+        change.threshold_fraction for change in changes if change.threshold_fraction is not None
+    }
+
+
+def legend(comparison: RunComparison, shown: Sequence[Change]) -> Iterator[str]:
+    """Yield what a reader needs to read a table of changes, a sentence each."""
+    if any(change.kind == "time" and change.change_fraction is not None for change in shown):
+        yield (
+            "Times are quiet times: of each process the 2nd percentile of its samples, of these "
+            "the geometric mean."
+        )
+    tested = [change for change in shown if change.q_value is not None]
+    if not tested:
+        return
+    limits = _thresholds(tested)
+    limit = format_fraction(limits.pop()) if len(limits) == 1 else "the limit in its row"
+    yield (
+        f"Called worse or better: q below {comparison.alpha:g} and beyond {limit}; same: surely "
+        "within that; unresolved: neither."
+    )
+    num = sum(change.q_value is not None for change in comparison.changes)
+    counted_all = f", as q counts all {num:,} tests" if num > 1 else ""
+    yield f"[..]: the interval at the level of its verdict{counted_all}: {_levels(tested)}."
+
+
+def _levels(tested: Sequence[Change]) -> str:
+    """Return the levels of intervals, with their verdicts: 99.8% (worse), 95% (same)."""
+    verdicts: dict[str, list[str]] = defaultdict(list)
+    for verdict in VERDICTS:
+        for level in {c.confidence for c in tested if c.verdict == verdict}:
+            verdicts[level_text(level)].append(verdict)
+    return ", ".join(f"{level} ({', '.join(found)})" for level, found in verdicts.items())
+
+
+def level_text(confidence: float | None) -> str:
+    """Return the level of an interval with as many digits as tell it from 100%: 95%, 99.92%."""
+    if confidence is None:
+        return "-"
+    decimals = max(0, -floor(log10(1 - confidence)) - 1) if confidence < 1 else 0
+    return f"{confidence:.{decimals}%}".replace(".0%", "%")
+
+
 def _cells(change: Change) -> list[str]:
-    is_said_by_numbers = change.verdict in ("worse", "better") and change.q_value is not None
     return [
         change.verdict,
         change.name,
@@ -86,7 +142,7 @@ def _cells(change: Change) -> list[str]:
         change_text(change),
         format_fraction(change.threshold_fraction),
         "-" if change.q_value is None else f"{change.q_value:.2g}",
-        "" if is_said_by_numbers else change.reason,
+        "" if change.q_value is not None else change.reason,  # else the numbers say it
     ]
 
 
@@ -103,6 +159,8 @@ def change_text(change: Change) -> str:
     """Return by how much a value has changed, with the interval: +31.2% [+28.0, +34.5]."""
     if change.change_fraction is None:
         return "-"
+    if change.change_fraction == 0 and change.low_fraction is None:
+        return "0%"
     ends = (change.low_fraction, change.high_fraction)
     return format_percentages(change.change_fraction, *ends, is_signed=True)
 

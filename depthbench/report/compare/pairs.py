@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import expm1, isfinite, log
+from math import isfinite, log
 from statistics import fmean
 
 from depthbench.report.answer import metric_name
-from depthbench.report.gate import probability
+from depthbench.report.change_tests import ChangeTest
 from depthbench.report.groups import Entry
 from depthbench.report.ranking import RANKED_BY
 from depthbench.report.rows import Row
 from depthbench.report.statistics import MIN_SEEDS
 
 TEST, VALIDATION = f"test_{RANKED_BY}", f"val_{RANKED_BY}"
-# Keeps the exponential of a change that no number can hold from ending the program.
-_LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +54,18 @@ class Pairs:
 class Moved:
     """By how much a metric has changed, in logs where `is_ratio`, else in shares of the baseline.
 
-    Fewer than `MIN_SEEDS` pairs have neither an interval nor a p value.
+    Fewer than `MIN_SEEDS` pairs have no test.
     """
 
     baseline: float
     candidate: float
     is_ratio: bool
     change: float
-    half: float | None
-    p_value: float | None
-
-    @property
-    def ends(self) -> tuple[float, float, float]:
-        """Return the change and the ends of its interval."""
-        half = self.half or 0.0
-        return self.change, self.change - half, self.change + half
-
-    def fractions(self) -> tuple[float, float | None, float | None]:
-        """Return the same as fractions of the baseline; ends that are not known are None."""
-        change, low, high = (self._fraction(end) for end in self.ends)
-        return (change, None, None) if self.half is None else (change, low, high)
-
-    def _fraction(self, change: float) -> float:
-        return expm1(min(change, _LARGEST_LOG)) if self.is_ratio else change
+    test: ChangeTest | None
 
 
 def moved(values: Sequence[tuple[float, float]]) -> Moved:
-    """Return by how much values have changed, with Student's interval of the paired changes.
+    """Return by how much values have changed, with Student's test of the paired changes.
 
     Args:
         values: of the baseline and the candidate, a pair a seed; there is at least one.
@@ -91,10 +74,9 @@ def moved(values: Sequence[tuple[float, float]]) -> Moved:
     is_ratio = min(*before, *after) > 0
     changes = _logs(values) if is_ratio else _shares(values)
     change = fmean(changes)
-    p_value = half = None
-    if len(values) >= MIN_SEEDS:
-        p_value, half = probability(change, _standard_error(changes), len(changes) - 1)
-    return Moved(fmean(before), fmean(after), is_ratio, change, half, p_value)
+    is_testable = len(values) >= MIN_SEEDS
+    test = ChangeTest(change, _standard_error(changes), len(changes) - 1) if is_testable else None
+    return Moved(fmean(before), fmean(after), is_ratio, change, test)
 
 
 def has(row: Row, metric: str) -> bool:

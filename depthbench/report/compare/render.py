@@ -6,23 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import VERDICTS, Change, RunComparison
-from depthbench.report.compare_answer import balance_text
-from depthbench.report.compare_columns import (
+from depthbench.report.compare.answer import balance_text
+from depthbench.report.compare.changes import VERDICTS, Change, RunComparison
+from depthbench.report.compare.columns import (
     NUM_NAMES,
+    STACKS,
     columns_of,
     ending_lines,
     left_out,
+    legend,
     page_of,
     ranked,
     title_of,
 )
-from depthbench.report.render_compare_ci import (
+from depthbench.report.compare.render_ci import (
     comparison_head,
     comparison_junit,
     comparison_summary,
     items,
 )
+from depthbench.report.narrow_tables import laid_out
 from depthbench.report.tables import (
     CI_FORMATS,
     captured,
@@ -30,7 +33,6 @@ from depthbench.report.tables import (
     markdown_table,
     plain_line,
     rich_table,
-    split_columns,
     to_csv,
     to_json,
 )
@@ -86,20 +88,20 @@ def _parts(comparison: RunComparison, width: int) -> Iterator[RenderableType]:
         yield Text()
         yield from _table_parts(shown, width)
     yield Text()
-    for line in (*left_out(comparison, len(shown)), *comparison.notes):
+    lines = (*legend(comparison, shown), *left_out(comparison, len(shown)), *comparison.notes)
+    for line in lines:
         yield Text(plain_line(line), style="dim")
 
 
 def _table_parts(changes: Sequence[Change], width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    headings, cells = columns_of(changes)
     styles = [_STYLES.get(change.verdict, "") for change in changes]
-    for index, columns in enumerate(split_columns(headings, cells, width, NUM_NAMES)):
+    tables = laid_out(*columns_of(changes), STACKS, width, NUM_NAMES)
+    for index, (headings, cells) in enumerate(tables):
         if index:
             yield Text()
-        part = [[row[column] for column in columns] for row in cells]
-        yield rich_table([headings[column] for column in columns], part, styles, width=width)
+        yield rich_table(headings, cells, styles, width=width)
 
 
 def _markdown(comparison: RunComparison) -> str:
@@ -108,6 +110,7 @@ def _markdown(comparison: RunComparison) -> str:
         blocks += ["### Ended otherwise", items(ending_lines(comparison))]
     if comparison.changes:
         table = markdown_table(*columns_of(ranked(comparison.changes)))
-        blocks += ["### Changes", table]
+        lines = list(legend(comparison, comparison.changes))
+        blocks += ["### Changes", table, items(lines)]
     blocks.append(items(comparison.notes))
     return "\n\n".join(block for block in blocks if block) + "\n"

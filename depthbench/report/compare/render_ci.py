@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from depthbench.report.changes import Change, RunComparison
-from depthbench.report.compare_answer import balance_text
-from depthbench.report.compare_columns import (
+from depthbench.report.compare.answer import balance_text
+from depthbench.report.compare.changes import Change, RunComparison
+from depthbench.report.compare.columns import (
     change_text,
     columns_of,
     ending_lines,
     left_out,
+    legend,
+    level_text,
     page_of,
     ranked,
     title_of,
@@ -49,7 +51,7 @@ def comparison_summary(comparison: RunComparison) -> str:
     blocks = comparison_head(comparison)
     if shown:
         blocks.append(markdown_table(*columns_of(shown)))
-    blocks.append(items(list(left_out(comparison, len(shown)))))
+    blocks.append(items([*legend(comparison, order), *left_out(comparison, len(shown))]))
     endings = [[line] for line in ending_lines(comparison)]
     notes = [[line] for line in comparison.notes]
     folded = [
@@ -90,6 +92,8 @@ def comparison_cases(comparison: RunComparison) -> Iterator[Case]:
 
 def _case_text(change: Change) -> str:
     ends = (value_text(change, value) for value in (change.baseline, change.candidate))
-    numbers = f"{' to '.join(ends)}, {change_text(change)}"
+    what = "quiet time " if change.kind == "time" else ""
+    level = f" at {level_text(change.confidence)}" if change.confidence else ""
+    numbers = f"{what}{' to '.join(ends)}, {change_text(change)}{level}"
     parts = [numbers if change.change_fraction is not None else "", change.reason, *change.notes]
     return "; ".join(part for part in parts if part)

@@ -13,9 +13,9 @@ from depthbench.report.rows import join
 from depthbench.units import counted, format_fraction, format_seconds, significant
 
 if TYPE_CHECKING:
-    from depthbench.report.history import SeriesKind
-    from depthbench.report.nights import Night
-    from depthbench.report.trend_values import SeriesTrend, SuiteTrend
+    from depthbench.report.trend.history import SeriesKind
+    from depthbench.report.trend.nights import Night
+    from depthbench.report.trend.values import SeriesTrend, SuiteTrend
 
 _MAX_NAMED = 3
 _MAX_RUNS = 8

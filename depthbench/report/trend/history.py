@@ -14,10 +14,10 @@ from statistics import fmean
 from typing import Literal
 
 from depthbench.report.groups import DATA_COLUMNS, TRAIN_COLUMNS, Entry, names_of
-from depthbench.report.nights import Measured
 from depthbench.report.processes import CELL_KEYS, CellTimes
 from depthbench.report.ranking import ranking_metric
 from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
+from depthbench.report.trend.nights import Measured
 
 # A time, the log of what all times of a night share, a loss, or an exponent of depth or width.
 SeriesKind = Literal["time", "level", "loss", "exponent"]

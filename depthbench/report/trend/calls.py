@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from math import log, log1p
 from typing import Any, Literal
 
-from depthbench.report.change_points import Step, steps_of
-from depthbench.report.history import Series, SeriesKind
-from depthbench.report.shared_level import level_series
+from depthbench.report.trend.change_points import Step, steps_of
+from depthbench.report.trend.history import Series, SeriesKind
+from depthbench.report.trend.shared_level import level_series
 
 Verdict = Literal["worse", "better", "steady", "too few nights"]
 

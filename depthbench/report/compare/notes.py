@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from depthbench.report.changes import DATA_DIGEST, RunComparison
-from depthbench.report.compare_answer import difference_text
+from depthbench.report.compare.answer import difference_text
+from depthbench.report.compare.changes import DATA_DIGEST, RunComparison
 from depthbench.report.rows import join, records
 from depthbench.store import is_being_written
 from depthbench.units import counted

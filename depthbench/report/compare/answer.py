@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import expm1, log1p
 from statistics import fmean
 
-from depthbench.report.changes import Balance, Change, Ending, Kind, RunComparison
+from depthbench.report.compare.changes import Balance, Change, Ending, Kind, RunComparison
 from depthbench.report.gate import CellVerdict
 from depthbench.report.rows import join
 from depthbench.units import counted, format_fraction
@@ -167,7 +167,7 @@ def balances_of(changes: Sequence[Change]) -> Iterator[Balance]:
 
 
 def balance_text(balance: Balance) -> str:
-    """Return a balance in words: median_seconds: 30 up, 18 down, geometric mean +1.2%."""
+    """Return a balance in words: quiet_seconds: 30 up, 18 down, geometric mean +1.2%."""
     parts = [f"{balance.num_up:,} up", f"{balance.num_down:,} down"]
     if balance.num_equal:
         parts.append(f"{balance.num_equal:,} equal")

@@ -17,14 +17,14 @@ from depthbench.calibration import calibration_path, load_floors
 from depthbench.errors import ResultError
 from depthbench.folder import RUN_NAME
 from depthbench.record import METRICS, SPLITS
-from depthbench.report.changes import DATA_DIGEST, Compared, Difference, RunComparison
-from depthbench.report.compare_answer import answer_of, balances_of
-from depthbench.report.compare_judge import Findings, judge
-from depthbench.report.compare_names import variant_names
-from depthbench.report.compare_notes import notes_of
-from depthbench.report.compare_quality import compare_quality, trials_of
-from depthbench.report.compare_times import METRIC as TIME_METRIC
-from depthbench.report.compare_times import compare_times
+from depthbench.report.compare.answer import answer_of, balances_of
+from depthbench.report.compare.changes import DATA_DIGEST, Compared, Difference, RunComparison
+from depthbench.report.compare.judge import Findings, judge
+from depthbench.report.compare.names import variant_names
+from depthbench.report.compare.notes import notes_of
+from depthbench.report.compare.quality import compare_quality, trials_of
+from depthbench.report.compare.times import METRIC as TIME_METRIC
+from depthbench.report.compare.times import compare_times
 from depthbench.report.gate import ALPHA, MARGIN
 from depthbench.report.rows import Row
 from depthbench.units import format_fraction
@@ -32,6 +32,8 @@ from depthbench.units import format_fraction
 if TYPE_CHECKING:
     from depthbench.store import Run
 
+# By these names times can be asked for; the second is the column that holds a cell's median.
+TIME_METRICS = (TIME_METRIC, "median_seconds")
 QUALITY_METRICS = tuple(f"{split}_{metric}" for metric in METRICS for split in SPLITS)
 KEYS = (*environment.COMPARABLE_KEYS, DATA_DIGEST)
 
@@ -40,9 +42,9 @@ KEYS = (*environment.COMPARABLE_KEYS, DATA_DIGEST)
 class CompareOptions:
     """What a comparison is asked for, checked.
 
-    `metrics` are columns: `median_seconds` stands for times, others are of trials; none: times and
-    the loss that ranks. `confidence` is 1 less the q value below which a change is called. `out`
-    is the results folder, where calibrations lie.
+    `metrics` are `quiet_seconds`, the times, for which `median_seconds` stands as well, and columns
+    of trials; none: times and the loss that ranks. `confidence` is 1 less the q value below which a
+    change is called. `out` is the results folder, where calibrations lie.
 
     Raises:
         ResultError: no such metric, key to allow, threshold or confidence.
@@ -55,7 +57,7 @@ class CompareOptions:
     out: Path = Path("results")
 
     def __post_init__(self) -> None:
-        _check_known("--metric", self.metrics, (TIME_METRIC, *QUALITY_METRICS))
+        _check_known("--metric", self.metrics, (*TIME_METRICS, *QUALITY_METRICS))
         _check_known("--allow", self.allowed, KEYS)
         if not 0 < self.confidence < 1:
             raise ResultError(
@@ -75,7 +77,7 @@ class CompareOptions:
     @property
     def has_times(self) -> bool:
         """Say whether times are compared."""
-        return not self.metrics or TIME_METRIC in self.metrics
+        return not self.metrics or not set(TIME_METRICS).isdisjoint(self.metrics)
 
     @property
     def has_quality(self) -> bool:
@@ -85,7 +87,7 @@ class CompareOptions:
     @property
     def quality_metrics(self) -> tuple[str, ...]:
         """Return the columns of trials that are asked for."""
-        return tuple(name for name in self.metrics if name != TIME_METRIC)
+        return tuple(name for name in self.metrics if name not in TIME_METRICS)
 
 
 def _check_known(option: str, given: Sequence[str], allowed: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from depthbench.report.history import Series
+from depthbench.report.trend.history import Series
 from depthbench.units import counted
 
 # A little below the median: a change for the worse of half of the cells, as of one of two phases,

@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 from depthbench.errors import NothingToCompareError
-from depthbench.report.change_points import LEAST_NIGHTS, Step
-from depthbench.report.exponents import exponent_series
-from depthbench.report.history import Series, SeriesKind, series_of
-from depthbench.report.nights import Night, SuiteNights, nights_below
-from depthbench.report.trend_calls import LEAST_HISTORY, Call, calls_of
-from depthbench.report.trend_text import answer_of, notes_of
-from depthbench.report.trend_values import LevelChange, SeriesTrend, SuiteTrend, Trend
+from depthbench.report.trend.calls import LEAST_HISTORY, Call, calls_of
+from depthbench.report.trend.change_points import LEAST_NIGHTS, Step
+from depthbench.report.trend.exponents import exponent_series
+from depthbench.report.trend.history import Series, SeriesKind, series_of
+from depthbench.report.trend.nights import Night, SuiteNights, nights_below
+from depthbench.report.trend.text import answer_of, notes_of
+from depthbench.report.trend.values import LevelChange, SeriesTrend, SuiteTrend, Trend
 
 # Nights for which a change to the worse is an alarm: of a nightly job, a week.
 WINDOW = 7

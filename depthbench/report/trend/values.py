@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depthbench.report.history import SeriesKind
-from depthbench.report.nights import Night
 from depthbench.report.rows import Row
-from depthbench.report.trend_calls import Verdict
+from depthbench.report.trend.calls import Verdict
+from depthbench.report.trend.history import SeriesKind
+from depthbench.report.trend.nights import Night
 
 ALARM = 3
 
