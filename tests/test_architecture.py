@@ -25,7 +25,7 @@ LAYERS = [
     {"run_work", "known_speeds"},
     {"request", "outcome", "estimate_table", "shape_costs"},
     {"journal"},
-    {"timing_stage", "training_stage", "workers", "step_times"},
+    {"timing_stage", "training_stage", "workers", "step_times", "pieces"},
     {"worker_speed"},
     {"trial", "expand", "workload"},
     {"stacking"},
@@ -33,7 +33,7 @@ LAYERS = [
     {"salvage", "overrides", "mistakes"},
     {"synthetic"},
     {"models", "data", "executors", "report", "variants", "options", "document"},
-    {"progress", "interruption", "selection", "cohorts"},
+    {"progress", "interruption", "selection", "cohorts", "worker_costs"},
     {
         "store",
         "calibration",

@@ -43,7 +43,8 @@ def unheard(item, told):
 
 def run(work, items, on_told=unheard, cluster=None, **options):
     asked = ExecutorOptions(cluster=cluster or Cluster(), **options)
-    return RayExecutor(asked).run(work, items, on_told)
+    with RayExecutor(asked).open(work) as run_items:
+        yield from run_items(items, on_told)
 
 
 def results(summary):
@@ -160,7 +161,8 @@ def hear(item, told):
     print(*told, flush=True)
 
 with terminated_like_interrupted():
-    list(RayExecutor(ExecutorOptions()).run(stay, ["a"], hear))
+    with RayExecutor(ExecutorOptions()).open(stay) as run_items:
+        list(run_items(["a"], hear))
 """
 
 
