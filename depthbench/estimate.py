@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ from depthbench.timing.cells import cells_of
 from depthbench.timing.session import NUM_PROCESSES
 from depthbench.timing_stage import limits_of
 from depthbench.training.threads import cpu_threads
-from depthbench.trial import data_key, execution_key
-from depthbench.workers import likely_workers
-from depthbench.workload import examples_of, workload_of
+from depthbench.trial import TrialContext, data_key, execution_key
+from depthbench.worker_costs import START_SECONDS, Layout, Speed, guessed_speeds
+from depthbench.workers import Asked, choose_workers
+from depthbench.workload import Load, examples_of, workload_of
 
 # More shapes are not measured: the others are taken from their neighbours.
 MAX_SHAPES = 60
@@ -31,7 +33,7 @@ MAX_SHAPES = 60
 TRIAL_SECONDS = 0.02
 # What timing processes take to start, and a cell beside its samples and warm-ups: being built in
 # each process, and its passes for memory and energy.
-START_SECONDS = 6.0
+TIMING_START_SECONDS = 6.0
 CELL_SECONDS = 0.6
 # Steps that choosing between two executions takes, of both together.
 _EXECUTION_STEPS = 24
@@ -116,13 +118,49 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         DataError: a user's own file is not as it should be.
     """
     device = resolve_device(device)
-    num_workers = num_workers or likely_workers(trials, device)
+    num_workers = num_workers or _likely_workers(trials, device, measure)
     # Workers share the CPUs out.
     with cpu_threads(max(1, num_shared_cpus() // num_workers) if num_workers > 1 else None):
         return _estimate(
             *(suite, trials, device, every_trial or trials, groups, num_workers),
             *(measure, max_shapes),
         )
+
+
+class _Guess:
+    """Guess the speeds of layouts from a few steps on random data, as a run does on its own.
+
+    Args:
+        measure: returns what a group costs.
+    """
+
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+
+    def known(self, trial: Trial, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return nothing: no folder of results is looked at."""
+        return []
+
+    def here(self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return about how fast the first and the last layout are."""
+
+        def alone(layout: Layout) -> float:
+            with cpu_threads(layout.num_threads):
+                return 1 / max(self._measure((trial,), context.device).step.wall_seconds, 1e-12)
+
+        return guessed_speeds(layouts, alone)
+
+    def measured(
+        self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]
+    ) -> list[Speed]:
+        """Return nothing: no worker is started for an estimate."""
+        return []
+
+
+def _likely_workers(trials: Sequence[Trial], device: str, measure: Measure) -> int:
+    """Return how many workers a run will most likely choose."""
+    context = TrialContext("", "", Path(), device, None, {})
+    return choose_workers(Asked(), Load(trials), context, _Guess(measure)).num_workers
 
 
 def _estimate(  # noqa: PLR0913 - the same, all known
@@ -141,7 +179,7 @@ def _estimate(  # noqa: PLR0913 - the same, all known
     alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
     stages = [
         _training(groups or solo, costs, num_workers),
-        _testing(trials, every_trial, alone),
+        _testing(trials, every_trial, alone, num_workers),
     ]
     if suite.timing is not None:
         stages.append(_timing(suite, trials, device))
@@ -171,8 +209,10 @@ def _training(groups: Sequence[Group], costs: ShapeCosts, num_workers: int) -> S
         if group[0].variant.execution == "auto":
             chosen[execution_key(group[0])] = times.step * (_EXECUTION_STEPS / len(group))
     choosing = sum(chosen.values(), Spent())
-    wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds
-    return StageCost("train", total.cpu_seconds + choosing.cpu_seconds, wall)
+    start = START_SECONDS if num_workers > 1 else 0.0
+    wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds + start
+    cpu = total.cpu_seconds + choosing.cpu_seconds + start * num_workers
+    return StageCost("train", cpu, wall)
 
 
 def _group_cost(group: Group, times: StepTimes) -> Spent:
@@ -190,7 +230,9 @@ def _group_cost(group: Group, times: StepTimes) -> Spent:
     return times.build + training + validation + final + overhead
 
 
-def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts) -> StageCost:
+def _testing(
+    trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts, num_workers: int
+) -> StageCost:
     """Return what the test pass costs: the seeds of each variant at one learning rate.
 
     A variant of which some trials are not run is not tested yet.
@@ -202,7 +244,7 @@ def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: Shape
         key = selection_key(trial)
         rates[key].add(trial.lr)
         variants[key].append(trial)
-    total = Spent()
+    total, longest = Spent(), 0.0
     for key, members in variants.items():
         if any(trial.trial_id not in chosen for trial in members):
             continue
@@ -210,7 +252,8 @@ def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: Shape
         num_test = workload_of(members[0]).examples.test
         one = times.build + times.evaluation(num_test) + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
         total = total + one * (len(members) / len(rates[key]))
-    return StageCost("test", total.cpu_seconds, total.wall_seconds)
+        longest = max(longest, one.wall_seconds)
+    return StageCost("test", total.cpu_seconds, max(total.wall_seconds / num_workers, longest))
 
 
 def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
@@ -221,8 +264,9 @@ def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
     threads = [
         cell.threads or torch.get_num_threads() for cell, _ in cells_of(trials, suite.timing)
     ]
-    wall = len(threads) * (budget + CELL_SECONDS) + START_SECONDS
-    cpu = sum(threads) * budget + len(threads) * CELL_SECONDS + NUM_PROCESSES * START_SECONDS
+    wall = len(threads) * (budget + CELL_SECONDS) + TIMING_START_SECONDS
+    cpu = sum(threads) * budget + len(threads) * CELL_SECONDS
+    cpu += NUM_PROCESSES * TIMING_START_SECONDS
     return StageCost("time", cpu, wall, is_most=True)
 
 

@@ -195,7 +195,7 @@ def read_trial_row(folder: RunFolder, trial_id: str) -> dict[str, Any]:
         ResultError: The trial is not among the results.
     """
     row = TrialUpdates(folder, [trial_id]).row(trial_id)
-    return {name: row[name] for name in column_names("trials")}
+    return {name: row.get(name) for name in column_names("trials")}
 
 
 def update_trial(folder: RunFolder, trial_id: str, **values: Any) -> None:
@@ -246,7 +246,7 @@ class TrialUpdates:
         write_part(self._folder.trial_part(trial_id), self.row(trial_id) | values, "trials")
 
     def row(self, trial_id: str) -> dict[str, Any]:
-        """Return a trial's row, with `curves` and `probes` where they lie in its part.
+        """Return what is known of a trial, with `curves` and `probes` where they lie in its part.
 
         A row that comes from the merged table has neither, and a part without them leaves the
         merged ones as they are.
@@ -254,8 +254,9 @@ class TrialUpdates:
         Raises:
             ResultError: The trial is not among the results.
         """
-        part = read_part(self._folder.trial_part(trial_id))
-        table = self._of_merged(trial_id) if part is None else conform(part, "trials")
+        table = read_part(self._folder.trial_part(trial_id))
+        if table is None:
+            table = self._of_merged(trial_id)
         if not table.num_rows:
             raise ResultError(f"{self._folder.path}: has no trial {trial_id}. {AGAIN}")
         known = set(part_schema("trials").names)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # From starting workers to their first steps, PyTorch loaded: on 2 cores 4 to 5 s.
 START_SECONDS = 5.0
+# Workers that share caches and memory take steps at such a rate of what one alone does.
+_BESIDE_OTHERS = 0.8
 # What workers take may be predicted too low by so much, and they are still no slower.
 _DOUBT = 1.1
 
@@ -55,3 +57,18 @@ def do_pay(item_steps: Sequence[float], speeds: Sequence[Speed]) -> bool:
     if not (here and there):
         return bool(there)
     return START_SECONDS + _DOUBT * min(there) < here[0]
+
+
+def guessed_speeds(layouts: Sequence[Layout], alone: Callable[[Layout], float]) -> list[Speed]:
+    """Return about how fast the first and the last layout are.
+
+    Args:
+        layouts: from the most workers to a single one with all threads.
+        alone: returns the steps a second of one worker of a layout, with the others idle.
+    """
+    found = []
+    for layout in (layouts[0], layouts[-1]):
+        rate = _BESIDE_OTHERS if layout.num_workers > 1 else 1.0
+        together = alone(layout) * layout.num_workers * rate
+        found.append(Speed(layout.num_workers, layout.num_threads, together))
+    return found

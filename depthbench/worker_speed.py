@@ -16,7 +16,7 @@ from depthbench.executors.sharing import SharedValue
 from depthbench.spec import Trial
 from depthbench.training.threads import cpu_threads
 from depthbench.trial import TrialContext, caught, threads_for, training_steps
-from depthbench.worker_costs import Layout, Speed
+from depthbench.worker_costs import Layout, Speed, guessed_speeds
 
 # A layout that is not begun by then is not measured. Starting the workers takes as long again.
 _LIMIT_SECONDS = 3.0
@@ -24,8 +24,6 @@ _LIMIT_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0
 _WARM_SECONDS = 0.1
 _MEASURED_SECONDS = 0.3
-# Workers that share caches and memory take steps at such a rate of what one alone does.
-_BESIDE_OTHERS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +81,11 @@ def speeds_here(trial: Trial, context: TrialContext, layouts: Sequence[Layout]) 
     """
     steps = _Steps(trial, context)
 
-    def speed(layout: Layout) -> Speed:
+    def alone(layout: Layout) -> float:
         steps(_Spell(layout.num_threads, [], _WARM_SECONDS))
-        alone = steps(_Spell(layout.num_threads, [], _MEASURED_SECONDS))
-        beside_others = _BESIDE_OTHERS if layout.num_workers > 1 else 1.0
-        together = alone * layout.num_workers * beside_others
-        return Speed(layout.num_workers, layout.num_threads, together)
+        return steps(_Spell(layout.num_threads, [], _MEASURED_SECONDS))
 
-    found = caught(lambda: {"speeds": [speed(layout) for layout in (layouts[0], layouts[-1])]})
+    found = caught(lambda: {"speeds": guessed_speeds(layouts, alone)})
     return list(found.get("speeds", []))
 
 

@@ -207,14 +207,6 @@ def _is_worth_measuring(item_steps: Sequence[float], found: Sequence[Speed]) -> 
     return not alone or _MEASURED_FRACTION * alone[0] > _MEASURING_SECONDS
 
 
-def likely_workers(trials: Sequence[Trial], device: str) -> int:
-    """Return how many workers `auto` will most likely choose: one a core, or one for a little."""
-    is_timed = any(trial.train.seconds is not None for trial in trials)
-    if device != "cpu" or is_timed or _is_little(Load(trials)):
-        return 1
-    return min(len(trials), _num_workers_at_most())
-
-
 def _fastest(executor: str, load: Load, context: TrialContext, speeds: Speeds) -> Workers:
     """Return the fastest layout; one worker a core where nothing is measured."""
     possible = _layouts_of(load) if _can_share(load, context) else [Layout(1, num_shared_cpus())]

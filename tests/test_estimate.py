@@ -1,15 +1,18 @@
 """An estimate counts the work of a suite, reads no data, and says what it stands on."""
 
 import pytest
+import torch
 from rich.console import Console
 
 from depthbench import data as data_sets
+from depthbench import workers
 from depthbench.estimate import TRIAL_SECONDS, estimate
 from depthbench.estimate_table import format_bytes, render_estimate
 from depthbench.expand import expand
 from depthbench.shape_costs import _rough, shape_of
 from depthbench.step_times import Spent, StepTimes, _line, measure_group, measure_trial
 from depthbench.suite import parse_suite
+from depthbench.worker_costs import START_SECONDS
 from tests.test_suite import MINIMAL
 
 SUITE = """
@@ -68,10 +71,25 @@ def test_a_variant_of_which_not_all_rates_are_run_is_not_tested():
 
 
 def test_workers_share_the_time_but_not_the_work_nor_a_single_trial():
-    one, two, many = (planned(num_workers=count).stages[0] for count in (1, 2, 1000))
-    assert two.wall_seconds == pytest.approx(one.wall_seconds / 2)
-    assert two.cpu_seconds == one.cpu_seconds
-    assert many.wall_seconds == pytest.approx(10 + TRIAL_SECONDS)
+    one, two, many = (planned(num_workers=count).stages for count in (1, 2, 1000))
+    start = START_SECONDS
+    assert two[0].wall_seconds == pytest.approx(one[0].wall_seconds / 2 + start)
+    assert two[0].cpu_seconds == pytest.approx(one[0].cpu_seconds + 2 * start)
+    assert many[0].wall_seconds == pytest.approx(10 + TRIAL_SECONDS + start)
+    assert two[1].wall_seconds == pytest.approx(one[1].wall_seconds / 2)
+    assert two[1].cpu_seconds == one[1].cpu_seconds
+    assert many[1].wall_seconds == pytest.approx(TRIAL_SECONDS)
+
+
+@pytest.mark.parametrize(("beside_all", "num_workers"), [(1.0, 8), (0.1, 1)])
+def test_as_many_workers_are_predicted_as_a_run_will_choose(monkeypatch, beside_all, num_workers):
+    """A worker a core, but where a network is as fast in one process with all threads."""
+    monkeypatch.setattr(workers, "num_shared_cpus", lambda: 8)
+    monkeypatch.setattr(workers.machine, "available_memory_bytes", lambda: 64 << 30)
+    measure = Measure(lambda group: 1.0 if torch.get_num_threads() == 1 else beside_all)
+    long = SUITE.replace("steps: 10", "steps: 100_000")
+    assert planned(long, measure).num_workers == num_workers
+    assert planned(SUITE, measure).num_workers == 1
 
 
 def test_cohorts_are_measured_as_what_they_are():
