@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from depthbench.cohorts import Cohort
 from depthbench.executors.cores import num_shared_cpus
+from depthbench.likely_cohorts import likely_cohorts
 from depthbench.request import resolve_device
 from depthbench.selection import selection_key
-from depthbench.shape_costs import Group, Measure, ShapeCosts
+from depthbench.shape_costs import Measure, ShapeCosts
 from depthbench.spec import Trial
-from depthbench.step_times import Spent, StepTimes, example_bytes, measure_group
+from depthbench.step_times import Spent, StepTimes, example_bytes, measure_cohort
 from depthbench.suite import Suite
 from depthbench.timing.bench import WARMUP_FRACTION
 from depthbench.timing.cells import cells_of
@@ -55,8 +57,8 @@ class Estimate:
 
     `peak_memory_bytes` is of the largest trial, or of the largest that train as one, besides the
     data; None where the machine does not tell. Each worker has its own. `data_bytes` is of all
-    data sets, prepared. `guesses` say which sizes were not known. `has_cohorts`
-    says that trials may train together, which is not counted here.
+    data sets, prepared. `guesses` say which sizes were not known. `num_stacked` trials train
+    together with others, in `num_cohorts` cohorts.
     """
 
     device: str
@@ -69,7 +71,8 @@ class Estimate:
     peak_memory_of: str
     data_bytes: int
     guesses: tuple[str, ...]
-    has_cohorts: bool
+    num_stacked: int
+    num_cohorts: int
 
     @property
     def total(self) -> StageCost:
@@ -95,9 +98,9 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     device: str,
     *,
     every_trial: Sequence[Trial] | None = None,
-    groups: Sequence[Group] | None = None,
+    cohorts: Sequence[Cohort] | None = None,
     num_workers: int | None = None,
-    measure: Measure = measure_group,
+    measure: Measure = measure_cohort,
     max_shapes: int = MAX_SHAPES,
 ) -> Estimate:
     """Predict hours and memory of a run; reads no data.
@@ -107,10 +110,10 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         trials: what is run, at least one.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         every_trial: of the suite, where `trials` are some (default: the same).
-        groups: the trials as they train together (default: each alone).
-        num_workers: how many groups train at a time (default: as many as a run will most likely
+        cohorts: the trials as they train together (default: as a run will most likely plan).
+        num_workers: how many cohorts train at a time (default: as many as a run will most likely
             choose).
-        measure: returns what a group costs.
+        measure: returns what a cohort costs.
         max_shapes: how many shapes are measured at most.
 
     Raises:
@@ -122,7 +125,7 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     # Workers share the CPUs out.
     with cpu_threads(max(1, num_shared_cpus() // num_workers) if num_workers > 1 else None):
         return _estimate(
-            *(suite, trials, device, every_trial or trials, groups, num_workers),
+            *(suite, trials, device, every_trial or trials, cohorts, num_workers),
             *(measure, max_shapes),
         )
 
@@ -131,7 +134,7 @@ class _Guess:
     """Guess the speeds of layouts from a few steps on random data, as a run does on its own.
 
     Args:
-        measure: returns what a group costs.
+        measure: returns what a cohort costs.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -146,7 +149,8 @@ class _Guess:
 
         def alone(layout: Layout) -> float:
             with cpu_threads(layout.num_threads):
-                return 1 / max(self._measure((trial,), context.device).step.wall_seconds, 1e-12)
+                step = self._measure(Cohort((trial,)), context.device).step
+                return 1 / max(step.wall_seconds, 1e-12)
 
         return guessed_speeds(layouts, alone)
 
@@ -168,18 +172,18 @@ def _estimate(  # noqa: PLR0913 - the same, all known
     trials: Sequence[Trial],
     device: str,
     every_trial: Sequence[Trial],
-    groups: Sequence[Group] | None,
+    cohorts: Sequence[Cohort] | None,
     num_workers: int,
     measure: Measure,
     max_shapes: int,
 ) -> Estimate:
-    solo = [(trial,) for trial in trials]
-    costs = ShapeCosts(groups or solo, device, measure, max_shapes)
-    # The test pass goes trial by trial, however they were trained.
-    alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
+    if cohorts is None and suite.cohort == "auto":
+        cohorts = likely_cohorts(trials, device, num_workers)
+    cohorts = cohorts or [Cohort((trial,)) for trial in trials]
+    costs = ShapeCosts(cohorts, device, measure, max_shapes)
     stages = [
-        _training(groups or solo, costs, num_workers),
-        _testing(trials, every_trial, alone, num_workers),
+        _training(cohorts, costs, num_workers),
+        _testing(cohorts, every_trial, costs, num_workers),
     ]
     if suite.timing is not None:
         stages.append(_timing(suite, trials, device))
@@ -195,19 +199,20 @@ def _estimate(  # noqa: PLR0913 - the same, all known
         peak_memory_of=_label(largest),
         data_bytes=_data_bytes(trials),
         guesses=_guesses(trials),
-        has_cohorts=suite.cohort == "auto" and groups is None,
+        num_stacked=sum(len(cohort.trials) for cohort in cohorts if cohort.stacking),
+        num_cohorts=sum(1 for cohort in cohorts if cohort.stacking),
     )
 
 
-def _training(groups: Sequence[Group], costs: ShapeCosts, num_workers: int) -> StageCost:
+def _training(cohorts: Sequence[Cohort], costs: ShapeCosts, num_workers: int) -> StageCost:
     total, longest = Spent(), 0.0
     chosen: dict[str, Spent] = {}
-    for group in groups:
-        times = costs.of(group)
-        cost = _group_cost(group, times)
+    for cohort in cohorts:
+        times, first = costs.of(cohort), cohort.trials[0]
+        cost = _cohort_cost(cohort, times)
         total, longest = total + cost, max(longest, cost.wall_seconds)
-        if group[0].variant.execution == "auto":
-            chosen[execution_key(group[0])] = times.step * (_EXECUTION_STEPS / len(group))
+        if first.variant.execution == "auto":
+            chosen[execution_key(first)] = times.step * (_EXECUTION_STEPS / len(cohort.trials))
     choosing = sum(chosen.values(), Spent())
     start = START_SECONDS if num_workers > 1 else 0.0
     wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds + start
@@ -215,29 +220,30 @@ def _training(groups: Sequence[Group], costs: ShapeCosts, num_workers: int) -> S
     return StageCost("train", cpu, wall)
 
 
-def _group_cost(group: Group, times: StepTimes) -> Spent:
-    """Return what training a group costs, its evaluations included."""
-    work = workload_of(group[0])
+def _cohort_cost(cohort: Cohort, times: StepTimes) -> Spent:
+    """Return what training a cohort costs, its evaluations included."""
+    work = workload_of(cohort.trials[0])
     if work.num_steps is None:
-        seconds = (work.train_seconds or 0.0) * len(group)
+        seconds = work.train_seconds or 0.0  # such a trial trains alone
         busy = times.step.cpu_seconds / max(times.step.wall_seconds, 1e-12)
         training = Spent(seconds, seconds * busy)
     else:
         training = times.step * work.num_steps
     validation = times.evaluation(work.examples.validation) * work.num_validations
-    overhead = Spent(TRIAL_SECONDS, TRIAL_SECONDS) * len(group)
+    overhead = Spent(TRIAL_SECONDS, TRIAL_SECONDS) * len(cohort.trials)
     final = times.evaluation(work.examples.train)
     return times.build + training + validation + final + overhead
 
 
 def _testing(
-    trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts, num_workers: int
+    cohorts: Sequence[Cohort], every_trial: Sequence[Trial], costs: ShapeCosts, num_workers: int
 ) -> StageCost:
     """Return what the test pass costs: the seeds of each variant at one learning rate.
 
-    A variant of which some trials are not run is not tested yet.
+    Each trial is read by itself, which is taken to cost its share of what its cohort's evaluation
+    would. A variant of which some trials are not run is not tested yet.
     """
-    chosen = {trial.trial_id for trial in trials}
+    chosen = {trial.trial_id: cohort for cohort in cohorts for trial in cohort.trials}
     rates: dict[Any, set[float]] = defaultdict(set)
     variants: dict[Any, list[Trial]] = defaultdict(list)
     for trial in every_trial:
@@ -248,9 +254,10 @@ def _testing(
     for key, members in variants.items():
         if any(trial.trial_id not in chosen for trial in members):
             continue
-        times = costs.of((members[0],))
-        num_test = workload_of(members[0]).examples.test
-        one = times.build + times.evaluation(num_test) + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
+        cohort = chosen[members[0].trial_id]
+        times, num_test = costs.of(cohort), workload_of(members[0]).examples.test
+        share = (times.build + times.evaluation(num_test)) * (1 / len(cohort.trials))
+        one = share + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
         total = total + one * (len(members) / len(rates[key]))
         longest = max(longest, one.wall_seconds)
     return StageCost("test", total.cpu_seconds, max(total.wall_seconds / num_workers, longest))
@@ -288,7 +295,7 @@ def _guesses(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _label(group: Group) -> str:
-    first = group[0]
-    together = f", {len(group)} trials as one" if len(group) > 1 else ""
+def _label(cohort: Cohort) -> str:
+    first, num = cohort.trials[0], len(cohort.trials)
+    together = f", {num} trials as one" if num > 1 else ""
     return f"{first.family} L{first.depth} d{first.width}{together}"

@@ -35,12 +35,12 @@ from depthbench.training import (
 from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
-from depthbench.training.durations import horizon_of
 from depthbench.training.memory_format import in_training_format
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
+from depthbench.workload import workload_of
 
 Row = dict[str, Any]
 # What makes two trials learn from the same tensors.
@@ -221,9 +221,7 @@ def best_stacking(
     device, first = torch.device(context.device), trials[0]
 
     def work() -> Row:
-        _, data = context.learned_data(data_key(first))
-        horizon = horizon_of(first.train, len(data.train), data.example_tokens)
-        num_steps = (horizon.num_steps or 0) * len(trials)
+        num_steps = (workload_of(first).num_steps or 0) * len(trials)
         if why_alone(first) is not None:
             return {}
         most = min(max_members, members_in_memory(first, device, num_workers))

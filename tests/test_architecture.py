@@ -23,6 +23,7 @@ LAYERS = [
     {"run", "plan", "estimate", "sampling", "starter"},
     {"training_plan", "testing_stage"},
     {"run_work", "known_speeds"},
+    {"likely_cohorts"},
     {"request", "outcome", "estimate_table", "shape_costs"},
     {"journal"},
     {"timing_stage", "training_stage", "workers", "step_times", "pieces"},
