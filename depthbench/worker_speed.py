@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
+import torch
+
 from depthbench.executors.cores import own_cores
 from depthbench.executors.handle import Worker
 from depthbench.executors.sharing import SharedValue
 from depthbench.spec import Trial
+from depthbench.training.arithmetic import forked_random
 from depthbench.training.threads import cpu_threads
 from depthbench.trial import TrialContext, caught, threads_for, training_steps
 from depthbench.worker_costs import Layout, Speed, guessed_speeds
@@ -85,7 +88,8 @@ def speeds_here(trial: Trial, context: TrialContext, layouts: Sequence[Layout]) 
         steps(_Spell(layout.num_threads, [], _WARM_SECONDS))
         return steps(_Spell(layout.num_threads, [], _MEASURED_SECONDS))
 
-    found = caught(lambda: {"speeds": guessed_speeds(layouts, alone)})
+    with forked_random(torch.device(context.device), trial.seed):  # what is random stays as it was
+        found = caught(lambda: {"speeds": guessed_speeds(layouts, alone)})
     return list(found.get("speeds", []))
 
 
