@@ -13,7 +13,7 @@ The number of workers is measured once, with real steps of the median trial by c
 worker with all threads, two with half of them each, and so on to one a core. Where that would take
 a notable share of the training, it is one a core. What is chosen stands in run.json, and a resumed
 run takes it from there: the number of threads can change the last bits of a result. So what is left
-of such a run is done in this process, where it is little, with the threads of a worker.
+of such a run is done by workers again or, where it is too little, here, as by one of them.
 
 The ray executor has as many workers as the cluster has places, with one thread each. What stands
 in run.json is how many those were at the beginning, which is what cohorts are planned for.
@@ -141,7 +141,7 @@ def choose_workers(
     if executor == "auto":
         former = recorded if recorded and recorded.executor == "process" else None
         if asked.num_workers is None and not asked.has_limit:
-            return _where_it_pays(load, context, speeds, former)
+            return _rest_of(former, load) if former else _where_it_pays(load, context, speeds)
         is_alone = asked.num_workers == 1 and not (former or asked.has_limit)
         executor = "local" if is_alone else "process"
     if executor == "local":
@@ -160,27 +160,35 @@ def _num_places(cluster: Cluster) -> int:
     return num_shared_cpus()
 
 
-def _where_it_pays(
-    load: Load, context: TrialContext, speeds: Speeds, former: Workers | None
-) -> Workers:
-    """Return workers where starting them pays, else this process, with the threads of a former."""
-    here = Workers("local", 1, former.num_threads if former else None)
+def _where_it_pays(load: Load, context: TrialContext, speeds: Speeds) -> Workers:
+    """Return workers where starting them pays, else this process."""
+    here = Workers("local", 1, None)
     if num_shared_cpus() == 1 or not _can_share(load, context) or _is_little(load):
         return here
     trial, item_steps = _in_steps_of_median(load)
     possible = _layouts_of(load)
-    measured = list(former.measured if former else ()) or speeds.known(trial, possible)
-    found = measured
+    found = measured = speeds.known(trial, possible)
     if not any(speed.num_workers == 1 for speed in measured):
         guessed = speeds.here(trial, context, possible)
         found = [*measured, *guessed[1:]] if measured else guessed
     if found and not do_pay(item_steps, found):
         return here
-    if not (measured or former) and _is_worth_measuring(item_steps, found):
+    if not measured and _is_worth_measuring(item_steps, found):
         measured = speeds.measured(trial, context, possible)
         if measured and not do_pay(item_steps, measured):
             return here
-    return former or _best("process", possible, measured)
+    return _best("process", possible, measured)
+
+
+def _rest_of(former: Workers, load: Load) -> Workers:
+    """Return who does what is left of a run that workers began: they, or this process as one."""
+    trial, item_steps = _in_steps_of_median(load)
+    number, threads = former.num_workers, former.num_threads or 1
+    layout = Layout(number, threads)
+    known = {Layout(s.num_workers, s.num_threads): s.steps_per_second for s in former.measured}
+    together = known.get(layout, number / rough_step_of(trial))
+    speeds = [Speed(number, threads, together), Speed(1, threads, together / number)]
+    return former if do_pay(item_steps, speeds) else Workers("local", 1, former.num_threads)
 
 
 def _can_share(load: Load, context: TrialContext) -> bool:

@@ -209,12 +209,18 @@ def test_a_resumed_run_has_the_workers_it_began_with(context):
 
 
 def test_of_a_resumed_run_a_little_is_done_here_with_the_threads_it_began_with(context):
-    recorded = Workers("process", 4, 2, (Speed(4, 2, 30.0), Speed(1, 8, 10.0)))
-    for left in (load_of("epochs: 1"), Load(load_of(LONG).train[:1])):
+    recorded = Workers("process", 4, 2, (Speed(4, 2, 30_000.0), Speed(1, 8, 10_000.0)))
+    slow = Workers("process", 4, 2, (Speed(4, 2, 10.0), Speed(1, 8, 1.0)))
+    load = load_of("epochs: 1")
+    assert choose_workers(Asked(), load, context, unmeasured, slow) == slow
+    for left in (load, Load(load_of(LONG).train[:1])):
         found = choose_workers(Asked(), left, context, unmeasured, recorded)
         assert found == Workers("local", 1, 2)
         asked = Asked(has_limit=True)
         assert choose_workers(asked, left, context, unmeasured, recorded) == recorded
+    unknown = replace(recorded, measured=())
+    assert choose_workers(Asked(), load, context, unmeasured, unknown).executor == "local"
+    assert choose_workers(Asked(), load_of(LONG), context, unmeasured, unknown) == unknown
 
 
 def test_memory_and_work_bound_the_number_of_workers(context, monkeypatch):
