@@ -9,6 +9,7 @@ wait for one another spin, and are counted.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -50,9 +51,22 @@ class Stages:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those that it started and that have ended."""
+    """Return the CPU seconds of this process and of those that it started, still there or not."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    ended = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return ended + sum(map(cpu_seconds_of, children()))
+
+
+def children() -> list[str]:
+    """Return the numbers of the processes that this one has started and that have not ended."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
+
+
+def cpu_seconds_of(process_id: str) -> float:
+    """Return the CPU seconds of a process."""
+    facts = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

@@ -61,11 +61,11 @@ def measure_run(size: int, folder: Path, executor: str) -> dict[str, float]:
 
 def measure_memory(size: int, folder: Path, executor: str) -> dict[str, float]:
     """Return the peak memory of a run of trials that take no time, and milliseconds a trial."""
-    from depthbench import run_suite, testing_stage, training_stage
+    from depthbench import pieces, run_suite
 
     run_suite(suite_of(4), out=folder, run="warm", executor=executor)
-    training_stage.run_cohort = trained_at_once
-    testing_stage.read_test_set = lambda trial, context: {"test_loss": 1.0, "test_accuracy": 0.5}
+    pieces.run_cohort = trained_at_once
+    pieces.read_test_set = lambda trial, context: {"test_loss": 1.0, "test_accuracy": 0.5}
     began = time.perf_counter()
     run_suite(suite_of(size), out=folder, run="measured", executor=executor)
     return {"ms": (time.perf_counter() - began) / size * 1e3, "peak_mib": peak_mib()}

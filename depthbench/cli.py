@@ -95,8 +95,9 @@ def run(
     changed, and records the new ones; any other change needs another NAME.
     Ctrl-C and SIGTERM keep what was finished.
 
-    On a CPU, more than 15 seconds of training go to several worker
-    processes; how many is measured once, at the beginning.
+    On a CPU, training and the test pass go to several worker processes
+    where that saves more than starting them costs; how many is measured
+    once, at the beginning.
     """
     from depthbench.expand import load_to_expand
     from depthbench.progress import progress_for, silence

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from depthbench.cohorts import Cohort
 from depthbench.executors.cores import num_shared_cpus
+from depthbench.likely_cohorts import likely_cohorts
 from depthbench.request import resolve_device
 from depthbench.selection import selection_key
-from depthbench.shape_costs import Group, Measure, ShapeCosts
+from depthbench.shape_costs import Measure, ShapeCosts
 from depthbench.spec import Trial
-from depthbench.step_times import Spent, StepTimes, example_bytes, measure_group
+from depthbench.step_times import Spent, StepTimes, example_bytes, measure_cohort
 from depthbench.suite import Suite
 from depthbench.timing.bench import WARMUP_FRACTION
 from depthbench.timing.cells import cells_of
 from depthbench.timing.session import NUM_PROCESSES
 from depthbench.timing_stage import limits_of
 from depthbench.training.threads import cpu_threads
-from depthbench.trial import data_key, execution_key
-from depthbench.workers import likely_workers
-from depthbench.workload import examples_of, workload_of
+from depthbench.trial import TrialContext, data_key, execution_key
+from depthbench.worker_costs import START_SECONDS, Layout, Speed, guessed_speeds
+from depthbench.workers import Asked, choose_workers
+from depthbench.workload import Load, examples_of, workload_of
 
 # More shapes are not measured: the others are taken from their neighbours.
 MAX_SHAPES = 60
@@ -31,7 +35,7 @@ MAX_SHAPES = 60
 TRIAL_SECONDS = 0.02
 # What timing processes take to start, and a cell beside its samples and warm-ups: being built in
 # each process, and its passes for memory and energy.
-START_SECONDS = 6.0
+TIMING_START_SECONDS = 6.0
 CELL_SECONDS = 0.6
 # Steps that choosing between two executions takes, of both together.
 _EXECUTION_STEPS = 24
@@ -53,8 +57,8 @@ class Estimate:
 
     `peak_memory_bytes` is of the largest trial, or of the largest that train as one, besides the
     data; None where the machine does not tell. Each worker has its own. `data_bytes` is of all
-    data sets, prepared. `guesses` say which sizes were not known. `has_cohorts`
-    says that trials may train together, which is not counted here.
+    data sets, prepared. `guesses` say which sizes were not known. `num_stacked` trials train
+    together with others, in `num_cohorts` cohorts.
     """
 
     device: str
@@ -67,7 +71,8 @@ class Estimate:
     peak_memory_of: str
     data_bytes: int
     guesses: tuple[str, ...]
-    has_cohorts: bool
+    num_stacked: int
+    num_cohorts: int
 
     @property
     def total(self) -> StageCost:
@@ -93,9 +98,9 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
     device: str,
     *,
     every_trial: Sequence[Trial] | None = None,
-    groups: Sequence[Group] | None = None,
+    cohorts: Sequence[Cohort] | None = None,
     num_workers: int | None = None,
-    measure: Measure = measure_group,
+    measure: Measure = measure_cohort,
     max_shapes: int = MAX_SHAPES,
 ) -> Estimate:
     """Predict hours and memory of a run; reads no data.
@@ -105,10 +110,10 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         trials: what is run, at least one.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
         every_trial: of the suite, where `trials` are some (default: the same).
-        groups: the trials as they train together (default: each alone).
-        num_workers: how many groups train at a time (default: as many as a run will most likely
+        cohorts: the trials as they train together (default: as a run will most likely plan).
+        num_workers: how many cohorts train at a time (default: as many as a run will most likely
             choose).
-        measure: returns what a group costs.
+        measure: returns what a cohort costs.
         max_shapes: how many shapes are measured at most.
 
     Raises:
@@ -116,13 +121,50 @@ def estimate(  # noqa: PLR0913 - the last ones have defaults
         DataError: a user's own file is not as it should be.
     """
     device = resolve_device(device)
-    num_workers = num_workers or likely_workers(trials, device)
+    num_workers = num_workers or _likely_workers(trials, device, measure)
     # Workers share the CPUs out.
     with cpu_threads(max(1, num_shared_cpus() // num_workers) if num_workers > 1 else None):
         return _estimate(
-            *(suite, trials, device, every_trial or trials, groups, num_workers),
+            *(suite, trials, device, every_trial or trials, cohorts, num_workers),
             *(measure, max_shapes),
         )
+
+
+class _Guess:
+    """Guess the speeds of layouts from a few steps on random data, as a run does on its own.
+
+    Args:
+        measure: returns what a cohort costs.
+    """
+
+    def __init__(self, measure: Measure) -> None:
+        self._measure = measure
+
+    def known(self, trial: Trial, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return nothing: no folder of results is looked at."""
+        return []
+
+    def here(self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return about how fast the first and the last layout are."""
+
+        def alone(layout: Layout) -> float:
+            with cpu_threads(layout.num_threads):
+                step = self._measure(Cohort((trial,)), context.device).step
+                return 1 / max(step.wall_seconds, 1e-12)
+
+        return guessed_speeds(layouts, alone)
+
+    def measured(
+        self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]
+    ) -> list[Speed]:
+        """Return nothing: no worker is started for an estimate."""
+        return []
+
+
+def _likely_workers(trials: Sequence[Trial], device: str, measure: Measure) -> int:
+    """Return how many workers a run will most likely choose."""
+    context = TrialContext("", "", Path(), device, None, {})
+    return choose_workers(Asked(), Load(trials), context, _Guess(measure)).num_workers
 
 
 def _estimate(  # noqa: PLR0913 - the same, all known
@@ -130,18 +172,18 @@ def _estimate(  # noqa: PLR0913 - the same, all known
     trials: Sequence[Trial],
     device: str,
     every_trial: Sequence[Trial],
-    groups: Sequence[Group] | None,
+    cohorts: Sequence[Cohort] | None,
     num_workers: int,
     measure: Measure,
     max_shapes: int,
 ) -> Estimate:
-    solo = [(trial,) for trial in trials]
-    costs = ShapeCosts(groups or solo, device, measure, max_shapes)
-    # The test pass goes trial by trial, however they were trained.
-    alone = costs if groups is None else ShapeCosts(solo, device, measure_group, max_shapes)
+    if cohorts is None and suite.cohort == "auto":
+        cohorts = likely_cohorts(trials, device, num_workers)
+    cohorts = cohorts or [Cohort((trial,)) for trial in trials]
+    costs = ShapeCosts(cohorts, device, measure, max_shapes)
     stages = [
-        _training(groups or solo, costs, num_workers),
-        _testing(trials, every_trial, alone),
+        _training(cohorts, costs, num_workers),
+        _testing(cohorts, every_trial, costs, num_workers),
     ]
     if suite.timing is not None:
         stages.append(_timing(suite, trials, device))
@@ -157,60 +199,68 @@ def _estimate(  # noqa: PLR0913 - the same, all known
         peak_memory_of=_label(largest),
         data_bytes=_data_bytes(trials),
         guesses=_guesses(trials),
-        has_cohorts=suite.cohort == "auto" and groups is None,
+        num_stacked=sum(len(cohort.trials) for cohort in cohorts if cohort.stacking),
+        num_cohorts=sum(1 for cohort in cohorts if cohort.stacking),
     )
 
 
-def _training(groups: Sequence[Group], costs: ShapeCosts, num_workers: int) -> StageCost:
+def _training(cohorts: Sequence[Cohort], costs: ShapeCosts, num_workers: int) -> StageCost:
     total, longest = Spent(), 0.0
     chosen: dict[str, Spent] = {}
-    for group in groups:
-        times = costs.of(group)
-        cost = _group_cost(group, times)
+    for cohort in cohorts:
+        times, first = costs.of(cohort), cohort.trials[0]
+        cost = _cohort_cost(cohort, times)
         total, longest = total + cost, max(longest, cost.wall_seconds)
-        if group[0].variant.execution == "auto":
-            chosen[execution_key(group[0])] = times.step * (_EXECUTION_STEPS / len(group))
+        if first.variant.execution == "auto":
+            chosen[execution_key(first)] = times.step * (_EXECUTION_STEPS / len(cohort.trials))
     choosing = sum(chosen.values(), Spent())
-    wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds
-    return StageCost("train", total.cpu_seconds + choosing.cpu_seconds, wall)
+    start = START_SECONDS if num_workers > 1 else 0.0
+    wall = max(total.wall_seconds / num_workers, longest) + choosing.wall_seconds + start
+    cpu = total.cpu_seconds + choosing.cpu_seconds + start * num_workers
+    return StageCost("train", cpu, wall)
 
 
-def _group_cost(group: Group, times: StepTimes) -> Spent:
-    """Return what training a group costs, its evaluations included."""
-    work = workload_of(group[0])
+def _cohort_cost(cohort: Cohort, times: StepTimes) -> Spent:
+    """Return what training a cohort costs, its evaluations included."""
+    work = workload_of(cohort.trials[0])
     if work.num_steps is None:
-        seconds = (work.train_seconds or 0.0) * len(group)
+        seconds = work.train_seconds or 0.0  # such a trial trains alone
         busy = times.step.cpu_seconds / max(times.step.wall_seconds, 1e-12)
         training = Spent(seconds, seconds * busy)
     else:
         training = times.step * work.num_steps
     validation = times.evaluation(work.examples.validation) * work.num_validations
-    overhead = Spent(TRIAL_SECONDS, TRIAL_SECONDS) * len(group)
+    overhead = Spent(TRIAL_SECONDS, TRIAL_SECONDS) * len(cohort.trials)
     final = times.evaluation(work.examples.train)
     return times.build + training + validation + final + overhead
 
 
-def _testing(trials: Sequence[Trial], every_trial: Sequence[Trial], costs: ShapeCosts) -> StageCost:
+def _testing(
+    cohorts: Sequence[Cohort], every_trial: Sequence[Trial], costs: ShapeCosts, num_workers: int
+) -> StageCost:
     """Return what the test pass costs: the seeds of each variant at one learning rate.
 
-    A variant of which some trials are not run is not tested yet.
+    Each trial is read by itself, which is taken to cost its share of what its cohort's evaluation
+    would. A variant of which some trials are not run is not tested yet.
     """
-    chosen = {trial.trial_id for trial in trials}
+    chosen = {trial.trial_id: cohort for cohort in cohorts for trial in cohort.trials}
     rates: dict[Any, set[float]] = defaultdict(set)
     variants: dict[Any, list[Trial]] = defaultdict(list)
     for trial in every_trial:
         key = selection_key(trial)
         rates[key].add(trial.lr)
         variants[key].append(trial)
-    total = Spent()
+    total, longest = Spent(), 0.0
     for key, members in variants.items():
         if any(trial.trial_id not in chosen for trial in members):
             continue
-        times = costs.of((members[0],))
-        num_test = workload_of(members[0]).examples.test
-        one = times.build + times.evaluation(num_test) + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
+        cohort = chosen[members[0].trial_id]
+        times, num_test = costs.of(cohort), workload_of(members[0]).examples.test
+        share = (times.build + times.evaluation(num_test)) * (1 / len(cohort.trials))
+        one = share + Spent(TRIAL_SECONDS, TRIAL_SECONDS)
         total = total + one * (len(members) / len(rates[key]))
-    return StageCost("test", total.cpu_seconds, total.wall_seconds)
+        longest = max(longest, one.wall_seconds)
+    return StageCost("test", total.cpu_seconds, max(total.wall_seconds / num_workers, longest))
 
 
 def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
@@ -221,8 +271,9 @@ def _timing(suite: Suite, trials: Sequence[Trial], device: str) -> StageCost:
     threads = [
         cell.threads or torch.get_num_threads() for cell, _ in cells_of(trials, suite.timing)
     ]
-    wall = len(threads) * (budget + CELL_SECONDS) + START_SECONDS
-    cpu = sum(threads) * budget + len(threads) * CELL_SECONDS + NUM_PROCESSES * START_SECONDS
+    wall = len(threads) * (budget + CELL_SECONDS) + TIMING_START_SECONDS
+    cpu = sum(threads) * budget + len(threads) * CELL_SECONDS
+    cpu += NUM_PROCESSES * TIMING_START_SECONDS
     return StageCost("time", cpu, wall, is_most=True)
 
 
@@ -244,7 +295,7 @@ def _guesses(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _label(group: Group) -> str:
-    first = group[0]
-    together = f", {len(group)} trials as one" if len(group) > 1 else ""
+def _label(cohort: Cohort) -> str:
+    first, num = cohort.trials[0], len(cohort.trials)
+    together = f", {num} trials as one" if num > 1 else ""
     return f"{first.family} L{first.depth} d{first.width}{together}"

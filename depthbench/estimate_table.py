@@ -80,11 +80,10 @@ def _notes(estimate: Mapping[str, Any]) -> list[str]:
         f"Peak memory of a trial: {format_bytes(peak)} ({estimate['peak_memory_of']})",
         f"Data: {data}; Python and PyTorch come on top.",
     ]
-    if estimate["has_cohorts"]:
-        notes.append(
-            "Each trial is counted as if it trained alone: cohorts take less time, and more memory "
-            "at once."
-        )
+    if estimate["num_stacked"]:
+        stacked = counted(estimate["num_stacked"], "trial")
+        cohorts = counted(estimate["num_cohorts"], "cohort")
+        notes.append(f"{stacked} train stacked, in {cohorts}, as was measured faster here.")
     if any(stage["is_most"] for stage in estimate["stages"]):
         notes.append("Timing ends sooner where cells are precise before their time budget.")
     notes += [f"Guessed: {guess}" for guess in estimate["guesses"]]

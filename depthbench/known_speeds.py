@@ -15,13 +15,14 @@ from depthbench.errors import ResultError
 from depthbench.folder import write_atomically
 from depthbench.spec import Trial
 from depthbench.trial import TrialContext
-from depthbench.worker_speed import Layout, Speed, measure_speeds
+from depthbench.worker_costs import Layout, Speed
+from depthbench.worker_speed import measure_speeds, speeds_here
 
 NAME = "workers.json"
 
 
 class KnownSpeeds:
-    """Measure the speeds of layouts, or remember them; what is remembered holds on this machine.
+    """Measure the speeds of layouts, and remember them; what is remembered holds on this machine.
 
     Networks of one backbone whose steps take as many FLOPs, within a factor of 2, count as alike.
 
@@ -34,16 +35,22 @@ class KnownSpeeds:
         self._path = out / NAME
         self._facts = facts
 
-    def __call__(
-        self, group: Sequence[Trial], context: TrialContext, layouts: Sequence[Layout]
+    def known(self, trial: Trial, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return the speed of each layout in which a trial can train; empty if not measured yet."""
+        return [Speed(**values) for values in self._read().get(_key(trial, layouts), [])]
+
+    def here(self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]) -> list[Speed]:
+        """Return about how fast the first and the last layout are; see `speeds_here`."""
+        return speeds_here(trial, context, layouts)
+
+    def measured(
+        self, trial: Trial, context: TrialContext, layouts: Sequence[Layout]
     ) -> list[Speed]:
-        """Return the speed of each layout in which the group can train."""
-        known, key = self._read(), _key(group[0], layouts)
-        if key in known:
-            return [Speed(**values) for values in known[key]]
-        speeds = measure_speeds(group, context, layouts)
+        """Measure the speed of each layout, in workers, and remember it."""
+        speeds = measure_speeds(trial, context, layouts)
         if speeds:  # a machine too busy to measure anything may be quiet next time
-            self._write(known | {key: [asdict(speed) for speed in speeds]})
+            found = {_key(trial, layouts): [asdict(speed) for speed in speeds]}
+            self._write(self._read() | found)
         return speeds
 
     def _read(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _merge_trials(
         for batch in _in_order(merged["trials"], keys):
             parts = read_parts(folder, "trials", set_aside=True, ids=batch)
             corrupt += parts.corrupt
-            old = {name: _of_trials(table, batch) for name, table in merged.items()}
+            old = {name: of_trials(table, batch) for name, table in merged.items()}
             tables = trial_tables(old, parts.table)
             tables["trials"] = filled_in(tables["trials"], values)
             for name, file in zip(OF_TRIALS, files, strict=True):
@@ -120,7 +120,8 @@ def _in_order(merged: pa.Table, keys: Parts) -> Iterator[list[str]]:
         yield ids[start : start + TRIALS_A_BATCH]
 
 
-def _of_trials(table: pa.Table, ids: Sequence[str]) -> pa.Table:
+def of_trials(table: pa.Table, ids: Sequence[str]) -> pa.Table:
+    """Return the rows of some trials, by their ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

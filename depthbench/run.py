@@ -16,10 +16,12 @@ from depthbench import store
 from depthbench.calibration import load_floors
 from depthbench.cohorts import Cohort, still_waiting
 from depthbench.errors import ResultError
+from depthbench.executors import RunItems
 from depthbench.folder import named_where_full
 from depthbench.interruption import terminated_like_interrupted
 from depthbench.journal import close_run, open_run
 from depthbench.outcome import RunSummary, summarise_run
+from depthbench.pieces import work_with
 from depthbench.progress import Ending, Progress, Quiet, Work
 from depthbench.request import RunOptions, RunRequest, request_run, run_command
 from depthbench.run_work import RunWork, status_of
@@ -27,6 +29,7 @@ from depthbench.spec import Trial
 from depthbench.suite import Suite
 from depthbench.testing_stage import read_test_sets, selected, unread_trials
 from depthbench.timing_stage import cell_ending, planned_cells, time_cells, timing_work
+from depthbench.training.threads import cpu_threads
 from depthbench.training_plan import (
     choose_executions,
     cluster_of,
@@ -41,6 +44,8 @@ from depthbench.trial import (
     execution_key,
     faster_execution,
 )
+from depthbench.workers import Workers
+from depthbench.workload import Load
 
 # How often work is done whose part turns out corrupt when parts are merged.
 MAX_PASSES = 3
@@ -124,16 +129,19 @@ def _run(request: RunRequest, progress: Progress) -> RunSummary:
     folder, options = request.folder, request.options
     work = _work_of(request, progress)
     is_new = not folder.run_json.exists()
+    load = Load(request.trials)
     # Of a new run all data is looked for before anything is made.
-    digests = _digests(request.trials, work.context) if is_new else {}
+    digests = _digests(load.trials, work.context) if is_new else {}
     store.create_run(Path(options.out), request.suite.name, work.context.run)
     with store.lock_run(folder):
-        digests = digests or _digests(_still_to_do(work), work.context)
+        if not is_new:
+            load = _still_to_do(work)
+            digests = _digests(load.trials, work.context)
         num_trials = len(request.every_trial)
         state = open_run(request.suite, folder, request.device, digests, num_trials)
         try:
             with named_where_full(folder.path):
-                close_run(folder, state, _do(work, state, keep_weights=options.keep_weights))
+                close_run(folder, state, _do(replace(work, state=state), load))
         except BaseException as error:
             error.add_note(f"finish it with: {run_command(request.suite, options)}")
             is_stop = isinstance(error, KeyboardInterrupt)
@@ -180,23 +188,22 @@ def _digests(trials: Iterable[Trial], context: TrialContext) -> dict[str, str]:
     }
 
 
-def _still_to_do(work: RunWork) -> list[Trial]:
-    """Return the trials of a run begun before that are still to be trained or tested."""
+def _still_to_do(work: RunWork) -> Load:
+    """Return the trials of a run begun before that are still to be trained, or tested."""
     finished, is_best = selected(work)
     waiting = [t for t in work.trials if work.is_waiting(status_of(finished, t.trial_id))]
-    return [*waiting, *unread_trials(work, finished, is_best)]
+    return Load(waiting, list(unread_trials(work, finished, is_best)))
 
 
-def _do(work: RunWork, state: dict[str, Any], *, keep_weights: bool) -> str:
+def _do(work: RunWork, load: Load) -> str:
     """Do what is missing, merge it, and return how the run ended: finished or partial."""
-    work = replace(work, state=state)
-    work.context.executions.update(state["executions"])
+    work.context.executions.update(work.state["executions"])
     choose_executions(work)
-    plan_trainings(work)
+    workers = workers_of(work, load)
+    plan_trainings(work, workers)
     for _ in range(MAX_PASSES):
-        _train(work)
-        read_test_sets(work, partial(_train_waiting, work))
-        _time(work, state["environment"])
+        _train_and_test(work, workers)
+        _time(work, work.state["environment"])
         is_torn = bool(store.merge(work.folder))
         ended = store.finished_trials(work.folder).keys()
         if not is_torn and ended >= {trial.trial_id for trial in work.trials}:
@@ -207,12 +214,23 @@ def _do(work: RunWork, state: dict[str, Any], *, keep_weights: bool) -> str:
             "just after it was written. Check the disk, or choose another with --out DIR"
         )
     is_whole = ended >= {trial.trial_id for trial in work.every_trial}
-    if is_whole and not keep_weights:
+    if is_whole and not work.options.keep_weights:
         shutil.rmtree(work.folder.weights_folder, ignore_errors=True)
     return "finished" if is_whole else "partial"
 
 
-def _train(work: RunWork) -> None:
+def _train_and_test(work: RunWork, workers: Workers) -> None:
+    """Train and test what is waiting; its workers have ended when this returns."""
+    limits = work.options.time_limit, work.options.memory_limit
+    executor = workers.executor_within(*limits, cluster_of(work))
+    here = workers.num_threads if workers.executor == "local" else None
+    with cpu_threads(here), executor.open(work_with(work.context)) as run_items:
+        _train(work, run_items)
+        retrain = partial(_train_waiting, work, run_items)
+        read_test_sets(work, run_items, workers.num_workers, retrain)
+
+
+def _train(work: RunWork, run_items: RunItems) -> None:
     finished = store.finished_trials(work.folder)
     waiting = [t for t in work.trials if work.is_waiting(status_of(finished, t.trial_id))]
     to_do = {trial.trial_id for trial in waiting}
@@ -221,25 +239,25 @@ def _train(work: RunWork) -> None:
         for trial in work.trials
         if trial.trial_id not in to_do
     )
-    _train_waiting(work, waiting, former)
+    _train_waiting(work, run_items, waiting, former)
 
 
 def _train_waiting(
-    work: RunWork, waiting: Sequence[Trial], former: Iterable[tuple[Work, Ending]] = ()
+    work: RunWork,
+    run_items: RunItems,
+    waiting: Sequence[Trial],
+    former: Iterable[tuple[Work, Ending]] = (),
 ) -> None:
     if not waiting:
         return
     names = {trial.trial_id for trial in waiting}
     places = {trial.trial_id: place for place, trial in enumerate(work.every_trial)}
-    split_plan = partial(split, work)
-    stage = TrainingStage(work.context, work.folder, work.progress, places, split_plan)
-    limits = work.options.time_limit, work.options.memory_limit
-    executor = workers_of(work, waiting).executor_within(*limits, cluster_of(work))
+    stage = TrainingStage(work.context, work.folder, work.progress, places, partial(split, work))
     planned = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
     # What a run from before there were cohorts has finished, and has to train again, is in no plan.
     others = [Cohort((trial,)) for trial in waiting if trial.trial_id not in planned]
     cohorts = [*still_waiting(work.cohorts, names), *others]
-    stage.train(executor, cohorts, names, former)
+    stage.train(run_items, cohorts, names, former)
 
 
 def _time(work: RunWork, facts: Mapping[str, Any]) -> None:

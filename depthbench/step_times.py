@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
 import torch
-from torch import nn
 
-from depthbench.grammar import DURATIONS
+from depthbench.cohorts import Cohort
+from depthbench.grammar import DURATIONS, TrainSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
 from depthbench.spec import Trial
+from depthbench.stacking import as_loop
 from depthbench.synthetic import synthetic_dataset
 from depthbench.timing.memory import resident_growth_bytes
 from depthbench.timing.work import storage_bytes
 from depthbench.training import PreparedData, evaluate, train
-from depthbench.training.evaluation import EVALUATION_BATCH_SIZE
+from depthbench.training.cohort import CohortTraining
+from depthbench.training.evaluation import (
+    EVALUATION_BATCH_SIZE,
+    evaluate_members,
+    members_batch_size,
+)
 from depthbench.training.memory_format import in_training_format
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.tensors import Tensors
@@ -56,7 +62,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """State what the trials of a group cost together, trained as a run trains them.
+    """State what the trials of a cohort cost together, trained as a run trains them.
 
     An evaluation costs `evaluation_batch` for each of its batches of `evaluation_batch_size`, and
     `evaluation_example` for each example. `peak_bytes` is of all that training holds at once
@@ -87,37 +93,31 @@ class StepTimes:
         )
 
 
-def measure_group(group: Sequence[Trial], device: str) -> StepTimes:
-    """Return what trials cost that train one after another: the first one's cost, each.
+def measure_cohort(cohort: Cohort, device: str) -> StepTimes:
+    """Return what a cohort costs, by training it for a few steps on random data.
 
     Args:
-        group: trials of one shape.
+        cohort: what is trained; only its shapes and settings matter.
         device: where, such as "cpu".
     """
-    one = measure_trial(group[0], device)
-    return replace(one.scaled(len(group)), peak_bytes=one.peak_bytes)
-
-
-def measure_trial(trial: Trial, device: str) -> StepTimes:
-    """Return what one trial costs, by training it for a few steps on random data.
-
-    Args:
-        trial: what is trained; only its shapes and settings matter.
-        device: where, such as "cpu".
-    """
-    target, task = torch.device(device), task_of(trial.task_settings)
-    data = synthetic_data(trial, task, target)
+    first, num_members = cohort.trials[0], len(cohort.trials)
+    target, task = torch.device(device), task_of(first.task_settings)
+    data = synthetic_data(first, task, target)
     found: list[StepTimes] = []
 
     def work() -> None:
-        found.append(_measured(trial, task, data))
+        if cohort.stacking is None:
+            found.append(_measured(first, task, data))
+        else:
+            found.append(_measured_together(cohort, task, data))
 
-    with threads_for(trial):
-        trial = _executed(trial, target)
+    with threads_for(first, num_members):
+        first = _executed(first, target)
         grown = _grown_bytes(work, target)
         if not found:  # nothing tells the memory of this machine's processes
             work()
-    return replace(found[0], peak_bytes=None if grown is None else max(grown, _least_bytes(trial)))
+    least = _least_bytes(first) * num_members
+    return replace(found[0], peak_bytes=None if grown is None else max(grown, least))
 
 
 def _executed(trial: Trial, device: torch.device) -> Trial:
@@ -147,14 +147,52 @@ def example_bytes(trial: Trial) -> tuple[int, int, int]:
 
 
 def _measured(trial: Trial, task: Task, data: PreparedData) -> StepTimes:
-    clock = _StepClock(data.train.inputs.device)
-    began = clock.read()
+    """Return what a trial costs that trains alone."""
     device = data.train.inputs.device
+    clock = _StepClock(device)
+    began = clock.read()
     model = in_training_format(build_model(trial).to(device), device)
     build = clock.since(began)
-    step = _step(model, trial, task, data, clock)
-    batch, example, size = _evaluation(model, trial, task, data, step, clock)
-    return StepTimes(build, step, batch, example, size, None)
+    with suppress(_EnoughError):
+        train(model, data, _endless(trial), trial.seed, task=task, on_progress=clock)
+    size = data.validation.evaluation_batch_size or EVALUATION_BATCH_SIZE
+
+    def evaluated(part: Tensors) -> None:
+        evaluate(model, part, size, trial.train.precision, task)
+
+    likely = clock.step().wall_seconds / trial.train.batch_size / 3
+    batch, example = _evaluation(evaluated, data.validation, size, likely, clock)
+    return StepTimes(build, clock.step(), batch, example, size, None)
+
+
+def _measured_together(cohort: Cohort, task: Task, data: PreparedData) -> StepTimes:
+    """Return what the trials of a cohort cost that train as one stacked network."""
+    trials, device = cohort.trials, data.train.inputs.device
+    clock = _StepClock(device)
+    began = clock.read()
+    networks = [build_model(as_loop(trial)).to(device) for trial in trials]
+    settings, seeds = [_endless(t) for t in trials], [t.seed for t in trials]
+    training = CohortTraining(
+        networks, data, settings, seeds, task=task, convolution=cohort.stacking or "loop"
+    )
+    build = clock.since(began)
+    with suppress(_EnoughError):
+        training.run(clock)
+    size = members_batch_size(data.validation, len(trials))
+
+    def evaluated(part: Tensors) -> None:
+        evaluate_members(training.stack, part, task)
+
+    likely = clock.step().wall_seconds / trials[0].train.batch_size / 3
+    batch, example = _evaluation(evaluated, data.validation, size, likely, clock)
+    return StepTimes(build, clock.step(), batch, example, size, None)
+
+
+def _endless(trial: Trial) -> TrainSettings:
+    """Return settings with which training does not end by itself, and learns nothing."""
+    durations: dict[str, float | None] = dict.fromkeys(DURATIONS)
+    harmless = {"steps": _ENDLESS, "evaluations": 1, "milestones": (), "lr": _HARMLESS_LR}
+    return trial.train.model_copy(update=durations | harmless)
 
 
 class _EnoughError(Exception):
@@ -199,33 +237,17 @@ class _StepClock:
         return Spent(wall, (marks[-1][1] - marks[0][1]) / (len(marks) - 1))
 
 
-def _step(
-    model: nn.Module, trial: Trial, task: Task, data: PreparedData, clock: _StepClock
-) -> Spent:
-    """Return what a step of the training loop itself costs."""
-    durations: dict[str, float | None] = dict.fromkeys(DURATIONS)
-    settings = trial.train.model_copy(
-        update=durations
-        | {"steps": _ENDLESS, "evaluations": 1, "milestones": (), "lr": _HARMLESS_LR}
-    )
-    with suppress(_EnoughError):
-        train(model, data, settings, trial.seed, task=task, on_progress=clock)
-    return clock.step()
-
-
 def _evaluation(
-    model: nn.Module,
-    trial: Trial,
-    task: Task,
-    data: PreparedData,
-    step: Spent,
+    evaluated: Callable[[Tensors], None],
+    split: Tensors,
+    size: int,
+    likely: float,
     clock: _StepClock,
-) -> tuple[Spent, Spent, int]:
-    """Return what an evaluation costs a batch and an example, and how large its batches are."""
-    split = data.validation
-    size = split.evaluation_batch_size or EVALUATION_BATCH_SIZE
-    # A network whose evaluation would take long is evaluated on fewer examples.
-    likely = step.wall_seconds / trial.train.batch_size / 3
+) -> tuple[Spent, Spent]:
+    """Return what an evaluation costs a batch of so many examples, and an example.
+
+    A network whose evaluation would take long, `likely` seconds an example, is evaluated on fewer.
+    """
     large = max(2, min(size, len(split), int(BUDGET_SECONDS / max(likely, 1e-9))))
     small = max(1, large // 8)
 
@@ -234,7 +256,7 @@ def _evaluation(
         times = []
         for _ in range(4):
             began = clock.read()
-            evaluate(model, part, size, trial.train.precision, task)
+            evaluated(part)
             times.append(clock.since(began))
         return Spent(
             median(time.wall_seconds for time in times[1:]),
@@ -244,7 +266,7 @@ def _evaluation(
     of_large, of_small = spent(large), spent(small)
     wall = _line((small, of_small.wall_seconds), (large, of_large.wall_seconds))
     cpu = _line((small, of_small.cpu_seconds), (large, of_large.cpu_seconds))
-    return Spent(wall[0], cpu[0]), Spent(wall[1], cpu[1]), size
+    return Spent(wall[0], cpu[0]), Spent(wall[1], cpu[1])
 
 
 def _line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from depthbench.folder import (
     run_folder,
     write_run_json,
 )
-from depthbench.merging import merge, read_table, replaced
+from depthbench.merging import merge, of_trials, read_table, replaced
 from depthbench.parts import (
     PART_KEYS,
     read_part,
@@ -46,10 +46,12 @@ from depthbench.tables import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = [
     "Run",
     "RunFolder",
+    "TrialUpdates",
     "create_run",
     "find_runs",
     "finished_cells",
@@ -192,8 +194,8 @@ def read_trial_row(folder: RunFolder, trial_id: str) -> dict[str, Any]:
     Raises:
         ResultError: The trial is not among the results.
     """
-    row = _trial(folder, trial_id)
-    return {name: row[name] for name in column_names("trials")}
+    row = TrialUpdates(folder, [trial_id]).row(trial_id)
+    return {name: row.get(name) for name in column_names("trials")}
 
 
 def update_trial(folder: RunFolder, trial_id: str, **values: Any) -> None:
@@ -203,9 +205,7 @@ def update_trial(folder: RunFolder, trial_id: str, **values: Any) -> None:
         ValueError: A name that is no column, or a value of another type.
         ResultError: The trial is not among the results, or cannot be written.
     """
-    check_names(values, column_names("trials"), "trials")
-    row = _trial(folder, trial_id) | values
-    write_part(folder.trial_part(trial_id), row, "trials")
+    TrialUpdates(folder, [trial_id]).write(trial_id, **values)
 
 
 def update_trials(folder: RunFolder, values: Mapping[str, Mapping[str, Any]]) -> None:
@@ -222,24 +222,56 @@ def update_trials(folder: RunFolder, values: Mapping[str, Mapping[str, Any]]) ->
     merge(folder, values)
 
 
-def _trial(folder: RunFolder, trial_id: str) -> dict[str, Any]:
-    """Return a trial's row, with `curves` and `probes` where they lie in its part.
+class TrialUpdates:
+    """Write parts of trials again with further columns, one trial at a time.
 
-    A row that comes from the merged table has neither, and a part without them leaves the merged
-    ones as they are.
+    Of trials that were merged before, the table is read once, for all of them.
+
+    Args:
+        folder: The run, in which nothing else is merged meanwhile.
+        trial_ids: The trials that may be written.
     """
-    import pyarrow.compute as pc
 
-    part = read_part(folder.trial_part(trial_id))
-    if part is not None:
-        table = conform(part, "trials")
-    else:
-        merged = read_table(folder.table("trials"), "trials")
-        table = merged.filter(pc.equal(merged.column("trial_id"), trial_id))
-    if not table.num_rows:
-        raise ResultError(f"{folder.path}: has no trial {trial_id}. {AGAIN}")
-    known = set(part_schema("trials").names)
-    return {name: value for name, value in table.to_pylist()[0].items() if name in known}
+    def __init__(self, folder: RunFolder, trial_ids: Iterable[str]) -> None:
+        self._folder, self._ids = folder, list(trial_ids)
+
+    def write(self, trial_id: str, **values: Any) -> None:
+        """Write a trial's part again; its curves and probes stay as they are.
+
+        Raises:
+            ValueError: A name that is no column, or a value of another type.
+            ResultError: The trial is not among the results, or cannot be written.
+        """
+        check_names(values, column_names("trials"), "trials")
+        write_part(self._folder.trial_part(trial_id), self.row(trial_id) | values, "trials")
+
+    def row(self, trial_id: str) -> dict[str, Any]:
+        """Return what is known of a trial, with `curves` and `probes` where they lie in its part.
+
+        A row that comes from the merged table has neither, and a part without them leaves the
+        merged ones as they are.
+
+        Raises:
+            ResultError: The trial is not among the results.
+        """
+        table = read_part(self._folder.trial_part(trial_id))
+        if table is None:
+            table = self._of_merged(trial_id)
+        if not table.num_rows:
+            raise ResultError(f"{self._folder.path}: has no trial {trial_id}. {AGAIN}")
+        known = set(part_schema("trials").names)
+        return {name: value for name, value in table.to_pylist()[0].items() if name in known}
+
+    def _of_merged(self, trial_id: str) -> pa.Table:
+        table, places = self._merged
+        return table.slice(places.get(trial_id, table.num_rows), 1)
+
+    @cached_property
+    def _merged(self) -> tuple[pa.Table, dict[str, int]]:
+        """Return the merged rows of the trials that may be written, and the place of each."""
+        table = of_trials(read_table(self._folder.table("trials"), "trials"), self._ids)
+        names = table.column("trial_id").to_pylist()
+        return table, {name: place for place, name in enumerate(names)}
 
 
 def read_rows(

@@ -17,6 +17,7 @@ from depthbench.training.threads import cpu_threads
 from depthbench.training_stage import label
 from depthbench.trial import best_stacking, execution_key, faster_execution
 from depthbench.workers import Asked, Workers, choose_workers, workers_from_json
+from depthbench.workload import Load
 
 # Planning fewer shapes takes no time that people would notice.
 MIN_TOLD_SHAPES = 8
@@ -37,7 +38,7 @@ def choose_executions(work: RunWork) -> None:
         store.write_run_json(work.folder, work.state)
 
 
-def plan_trainings(work: RunWork) -> None:
+def plan_trainings(work: RunWork, workers: Workers) -> None:
     """Read which trials train together; plan it, once, for those to do that no plan has yet."""
     work.cohorts.extend(read_cohorts(work.state.get("cohorts", []), work.every_trial))
     known = {trial.trial_id for cohort in work.cohorts for trial in cohort.trials}
@@ -48,13 +49,12 @@ def plan_trainings(work: RunWork) -> None:
         if trial.trial_id not in known and work.is_waiting(status_of(finished, trial.trial_id))
     ]
     if new:
-        work.cohorts.extend(_planned(work, new))
+        work.cohorts.extend(_planned(work, workers, new))
         keep_cohorts(work)
 
 
-def _planned(work: RunWork, new: Sequence[Trial]) -> list[Cohort]:
+def _planned(work: RunWork, workers: Workers, new: Sequence[Trial]) -> list[Cohort]:
     most = max_members(work.context.device) if work.suite.cohort == "auto" else 1
-    workers = workers_of(work, new)
     choose = partial(
         best_stacking, context=work.context, max_members=most, num_workers=workers.num_workers
     )
@@ -97,16 +97,20 @@ def cluster_of(work: RunWork) -> Cluster | None:
     return Cluster(options.address, options.workers, num_gpus, work.folder.path.absolute())
 
 
-def workers_of(work: RunWork, waiting: Sequence[Trial]) -> Workers:
-    """Return who trains: as the user, run.json or a measurement says; run.json has it then."""
+def workers_of(work: RunWork, load: Load) -> Workers:
+    """Return who does what waits: as the user, run.json or a measurement says.
+
+    run.json has it then, but for what little is left of a run and is done in this process.
+    """
+    if not load.trials:
+        return Workers("local", 1, None)
     options, state = work.options, work.state
     has_limit = options.time_limit is not None or options.memory_limit is not None
     recorded = workers_from_json(state.get("workers"))
     asked = Asked(options.executor, options.workers, has_limit, cluster_of(work))
-    measure = KnownSpeeds(work.out, state["environment"])
-    groups = [(trial,) for trial in waiting]
-    found = choose_workers(asked, groups, work.context, recorded, measure)
-    if found != recorded:
+    speeds = KnownSpeeds(work.out, state["environment"])
+    found = choose_workers(asked, load, work.context, speeds, recorded)
+    if recorded is None or found.executor != "local":
         state["workers"] = found.to_json()
         store.write_run_json(work.folder, state)
     return found

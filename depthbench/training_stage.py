@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from depthbench import store
 from depthbench.cohorts import Cohort, still_waiting
-from depthbench.executors import Executor, Lost
+from depthbench.executors import Lost, RunItems
 from depthbench.progress import Ending, Progress, Work
 from depthbench.record import FAILURES
 from depthbench.spec import Trial
@@ -18,7 +18,6 @@ from depthbench.trial import (
     TrialResult,
     execution_key,
     lost_trial,
-    run_cohort,
     savepoint_path,
 )
 from depthbench.workload import rough_seconds
@@ -41,7 +40,7 @@ class TrainingStage:
 
     def train(
         self,
-        executor: Executor,
+        run_items: RunItems,
         cohorts: Sequence[Cohort],
         waiting: Set[str],
         former: Iterable[tuple[Work, Ending]] = (),
@@ -52,7 +51,7 @@ class TrainingStage:
         one trial costs the others nothing but time.
 
         Args:
-            executor: where cohorts run.
+            run_items: what trains cohorts.
             cohorts: what is trained.
             waiting: the trials whose results are kept, by trial_id.
             former: what a former session has done of this stage, for those who watch.
@@ -61,7 +60,7 @@ class TrainingStage:
         self.progress.begin("train", todo, former)
         while cohorts:
             halves: list[Cohort] = []
-            for cohort, found in self._results(executor, cohorts, waiting):
+            for cohort, found in run_items(cohorts, partial(self._tell, waiting)):
                 name = _name(cohort.trials)
                 work = self.under_way.pop(name, None) or training_work(cohort.trials, waiting)
                 if len(cohort.trials) > 1 and _has_failed(found):
@@ -74,12 +73,6 @@ class TrainingStage:
                     self._forget_savepoint(cohort)
             cohorts = halves
         self.progress.end()
-
-    def _results(
-        self, executor: Executor, cohorts: Sequence[Cohort], waiting: Set[str]
-    ) -> Iterator[tuple[Cohort, list[TrialResult] | Lost]]:
-        work = partial(run_cohort, context=self.context)
-        yield from executor.run(work, cohorts, partial(self._tell, waiting))
 
     def _tell(self, waiting: Set[str], cohort: Cohort, told: tuple[float, float | None]) -> None:
         """Pass on how far a cohort is; called at each step, so its work is made once."""

@@ -35,12 +35,12 @@ from depthbench.training import (
 from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches
 from depthbench.training.cohort import CohortTraining
-from depthbench.training.durations import horizon_of
 from depthbench.training.memory_format import in_training_format
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.step import build_step
 from depthbench.training.tasks import Task, task_of
 from depthbench.training.threads import cpu_threads, training_threads
+from depthbench.workload import workload_of
 
 Row = dict[str, Any]
 # What makes two trials learn from the same tensors.
@@ -113,7 +113,7 @@ def run_cohort(cohort: Cohort, tell: Tell, *, context: TrialContext) -> list[Tri
 
     with threads_for(cohort.trials[0], len(cohort.trials)):
         rows = [_opening_row(trial, context, cohort) for trial in cohort.trials]
-        failure = _caught(work)
+        failure = caught(work)
     seconds = (time.perf_counter() - started) / len(rows)
     return [
         TrialResult(row | failure | {"trial_seconds": seconds}, points)
@@ -182,7 +182,7 @@ def read_test_set(trial: Trial, context: TrialContext) -> Row | None:
             metrics = evaluate(model, data.test, precision=trial.train.precision, task=task)
         return {f"test_{name}": value for name, value in metrics.items()}
 
-    return _caught(work)
+    return caught(work)
 
 
 def _weights(trial: Trial, context: TrialContext) -> dict[str, Any] | None:
@@ -192,7 +192,7 @@ def _weights(trial: Trial, context: TrialContext) -> dict[str, Any] | None:
     def work() -> Row:
         return {"weights": torch.load(path, map_location="cpu", weights_only=True)}
 
-    return _caught(work).get("weights") if path.exists() else None
+    return caught(work).get("weights") if path.exists() else None
 
 
 def faster_execution(trial: Trial, context: TrialContext) -> str:
@@ -207,7 +207,7 @@ def faster_execution(trial: Trial, context: TrialContext) -> str:
                 )
             }
 
-    return str(_caught(work).get("execution", "loop"))
+    return str(caught(work).get("execution", "loop"))
 
 
 def best_stacking(
@@ -221,9 +221,7 @@ def best_stacking(
     device, first = torch.device(context.device), trials[0]
 
     def work() -> Row:
-        _, data = context.learned_data(data_key(first))
-        horizon = horizon_of(first.train, len(data.train), data.example_tokens)
-        num_steps = (horizon.num_steps or 0) * len(trials)
+        num_steps = (workload_of(first).num_steps or 0) * len(trials)
         if why_alone(first) is not None:
             return {}
         most = min(max_members, members_in_memory(first, device, num_workers))
@@ -233,7 +231,7 @@ def best_stacking(
         )
         return {"stacking": stacking, "most": most}
 
-    found = _caught(work)
+    found = caught(work)
     return cast("Stacking | None", found.get("stacking")), found.get("most", 1)
 
 
@@ -308,7 +306,7 @@ def _data_columns(data: PreparedData) -> Row:
     }
 
 
-def _caught(work: Callable[[], Row]) -> Row:
+def caught(work: Callable[[], Row]) -> Row:
     """Return the work's row, or the row of how it failed."""
     try:
         return work()
@@ -338,7 +336,7 @@ class SavedCohort:
             found.update(torch.load(self.path, map_location="cpu", weights_only=True))
             return {}
 
-        return found if self.path.exists() and not _caught(work) else None
+        return found if self.path.exists() and not caught(work) else None
 
     def save(self, state: dict[str, Any]) -> None:
         """Save a state in place of the last."""

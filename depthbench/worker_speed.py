@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
+import torch
+
 from depthbench.executors.cores import own_cores
 from depthbench.executors.handle import Worker
 from depthbench.executors.sharing import SharedValue
 from depthbench.spec import Trial
+from depthbench.training.arithmetic import forked_random
 from depthbench.training.threads import cpu_threads
-from depthbench.trial import TrialContext, threads_for, training_steps
+from depthbench.trial import TrialContext, caught, threads_for, training_steps
+from depthbench.worker_costs import Layout, Speed, guessed_speeds
 
 # A layout that is not begun by then is not measured. Starting the workers takes as long again.
 _LIMIT_SECONDS = 3.0
@@ -23,23 +27,6 @@ _LIMIT_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0
 _WARM_SECONDS = 0.1
 _MEASURED_SECONDS = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """State a number of workers, and the CPU threads of each."""
-
-    num_workers: int
-    num_threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """State how many training steps a second all workers of a layout take together."""
-
-    num_workers: int
-    num_threads: int
-    steps_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +42,21 @@ class _Steps:
     """The work of a worker that is measured: it goes on with one training, spell after spell.
 
     Args:
-        group: what is trained; each worker trains it by itself.
+        trial: what is trained; each worker trains it by itself.
         context: where.
     """
 
-    def __init__(self, group: Sequence[Trial], context: TrialContext) -> None:
-        self._group, self._context = group, context
+    def __init__(self, trial: Trial, context: TrialContext) -> None:
+        self._trial, self._context = trial, context
         self._steps: Iterator[None] | None = None
 
-    def __call__(self, spell: _Spell, tell: Any) -> float:
+    def __call__(self, spell: _Spell, tell: Any = None) -> float:
         """Return the steps a second of one spell; at least one step is taken."""
         if spell.cpus and hasattr(os, "sched_setaffinity"):
             with suppress(OSError):
                 os.sched_setaffinity(0, spell.cpus)
-        self._steps = self._steps or training_steps(self._group[0], self._context)
-        with cpu_threads(spell.num_threads), threads_for(self._group[0]):
+        self._steps = self._steps or training_steps(self._trial, self._context)
+        with cpu_threads(spell.num_threads), threads_for(self._trial):
             return self._speed(self._steps, spell.seconds)
 
     def _speed(self, steps: Iterator[None], seconds: float) -> float:
@@ -85,21 +72,40 @@ class _SilentError(Exception):
     """A worker ended or fell silent, so nothing can be measured with it."""
 
 
-def measure_speeds(
-    group: Sequence[Trial], context: TrialContext, layouts: Sequence[Layout]
-) -> list[Speed]:
+def speeds_here(trial: Trial, context: TrialContext, layouts: Sequence[Layout]) -> list[Speed]:
+    """Return about how fast the first and the last layout are, by steps in this process alone.
+
+    It takes a second, and starts nothing. What cannot be trained has no speed.
+
+    Args:
+        trial: what is trained.
+        context: where.
+        layouts: from the most workers to a single one with all threads.
+    """
+    steps = _Steps(trial, context)
+
+    def alone(layout: Layout) -> float:
+        steps(_Spell(layout.num_threads, [], _WARM_SECONDS))
+        return steps(_Spell(layout.num_threads, [], _MEASURED_SECONDS))
+
+    with forked_random(torch.device(context.device), trial.seed):  # what is random stays as it was
+        found = caught(lambda: {"speeds": guessed_speeds(layouts, alone)})
+    return list(found.get("speeds", []))
+
+
+def measure_speeds(trial: Trial, context: TrialContext, layouts: Sequence[Layout]) -> list[Speed]:
     """Return the speeds of layouts, of as many as can be measured in a few seconds.
 
     The same processes serve all layouts: starting them takes longer than the measuring.
 
     Args:
-        group: what is trained.
+        trial: what is trained.
         context: where.
         layouts: from the most workers to the fewest, so that the threads of a worker only grow:
             a thread stays on the CPUs it was started on.
     """
     speeds: list[Speed] = []
-    with closing(SharedValue(_Steps(group, context))) as work:
+    with closing(SharedValue(_Steps(trial, context))) as work:
         workers = [Worker(work, 1) for _ in range(layouts[0].num_workers)]
         try:
             _answers(workers)

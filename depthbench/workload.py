@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -21,6 +22,8 @@ GUESSED_STORIES = 2_000_000
 _ROUGH_STEP_SECONDS = 3e-4
 _ROUGH_MODULE_SECONDS = 1e-4
 _ROUGH_FLOPS_PER_SECOND = 3e10
+# What a network takes before the test set is read with it: it is built, and its weights are loaded.
+_ROUGH_BUILD_SECONDS = 3e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,23 @@ def _windows(dataset: DatasetSettings) -> Examples:
     return Examples(train, validation, test, guess)
 
 
+@dataclass(frozen=True)
+class Load:
+    """Hold what a run still has to do: trials to train, and trained ones to be tested."""
+
+    train: Sequence[Trial]
+    test: Sequence[Trial] = ()
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Return all of them."""
+        return [*self.train, *self.test]
+
+    def rough_seconds(self) -> list[float]:
+        """Return how long each may take on a CPU core, good for comparing shapes alone."""
+        return [*map(rough_seconds, self.train), *map(rough_test_seconds, self.test)]
+
+
 @lru_cache(maxsize=256)
 def _examples(dataset: DatasetSettings) -> Examples:
     return examples_of(dataset)
@@ -113,7 +133,19 @@ def rough_seconds(trial: Trial) -> float:
     work = workload_of(trial)
     if work.num_steps is None:
         return work.train_seconds or 0.0
-    batch_size = trial.train.batch_size
-    step = rough_step_seconds(trial.depth, trial.cost.forward_flops, batch_size)
     evaluated = work.num_validations * work.examples.validation + work.examples.train
-    return work.num_steps * step + evaluated * step / batch_size / 3
+    return work.num_steps * rough_step_of(trial) + _rough_evaluation(trial, evaluated)
+
+
+def rough_test_seconds(trial: Trial) -> float:
+    """Return how long reading the test set may take on a CPU core, good for comparing shapes."""
+    return _ROUGH_BUILD_SECONDS + _rough_evaluation(trial, workload_of(trial).examples.test)
+
+
+def rough_step_of(trial: Trial) -> float:
+    """Return how long a step of a trial may take on a CPU core, good for comparing shapes alone."""
+    return rough_step_seconds(trial.depth, trial.cost.forward_flops, trial.train.batch_size)
+
+
+def _rough_evaluation(trial: Trial, num_examples: int) -> float:
+    return num_examples * rough_step_of(trial) / trial.train.batch_size / 3

@@ -187,7 +187,7 @@ def test_an_interrupt_is_exit_130(tmp_path, monkeypatch):
 
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
-    monkeypatch.setattr("depthbench.training_stage.run_cohort", interrupted)
+    monkeypatch.setattr("depthbench.pieces.run_cohort", interrupted)
     result = call("run", path, "--out", tmp_path, "--run", "r", code=130)
     assert f"finish it with: depthbench run {path} --run r --out {tmp_path}" in result.stderr
 

@@ -96,6 +96,7 @@ def test_workers_share_a_gpu_and_are_told_which(cluster, tmp_path):
     cluster.add_node(num_cpus=4, num_gpus=1)  # as far as ray can tell
     cluster_given = Cluster(cluster.address, num_gpus=0.5)
     executor = RayExecutor(ExecutorOptions(cluster=cluster_given))
-    found = dict(executor.run(partial(gpus_seen, tmp_path), ["a", "b"], lambda *told: None))
+    with executor.open(partial(gpus_seen, tmp_path)) as run_items:
+        found = dict(run_items(["a", "b"], lambda *told: None))
     assert found == {"a": "0", "b": "0"}
     assert count_places(cluster_given, 1) == 2

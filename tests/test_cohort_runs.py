@@ -1,11 +1,12 @@
 """Cohorts in a run: planned once, trained together, repeated bit for bit, split where they fail."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from depthbench import expand, read_run, run_suite, store
-from depthbench import training_stage as stage_module
+from depthbench import expand, pieces, read_run, run_suite, store
+from depthbench.cohorts import Cohort
 from depthbench.executors import Lost
 from depthbench.suite import parse_suite
 
@@ -82,7 +83,7 @@ def test_a_lost_trial_is_trained_again_in_its_cohort_bit_for_bit(tmp_path, monke
         real(folder, row, curves)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage_module.store, "write_trial_part", stops)
+        patch.setattr(store, "write_trial_part", stops)
         with pytest.raises(KeyboardInterrupt):
             run_suite(suite_of(), out=tmp_path, run="r")
     resumed = trials_of(run_suite(suite_of(), out=tmp_path, run="r"))
@@ -91,7 +92,7 @@ def test_a_lost_trial_is_trained_again_in_its_cohort_bit_for_bit(tmp_path, monke
 
 
 def test_a_cohort_that_fails_is_split_until_the_failure_is_one_trials_own(tmp_path, monkeypatch):
-    real, sizes = stage_module.run_cohort, []
+    real, sizes = pieces.run_cohort, []
 
     def fails(cohort, tell, *, context):
         sizes.append(len(cohort.trials))
@@ -101,7 +102,7 @@ def test_a_cohort_that_fails_is_split_until_the_failure_is_one_trials_own(tmp_pa
                 return real(cohort, tell, context=context)
         return real(cohort, tell, context=context)
 
-    monkeypatch.setattr(stage_module, "run_cohort", fails)
+    monkeypatch.setattr(pieces, "run_cohort", fails)
     summary = run_suite(suite_of(), out=tmp_path, run="r", only="backbone == 'mlp'")
     trials = trials_of(summary)
     bad = trials[trials["status"] != "ok"]
@@ -110,7 +111,7 @@ def test_a_cohort_that_fails_is_split_until_the_failure_is_one_trials_own(tmp_pa
     # The plan has what was trained in the end, and a resumed run begins there.
     planned = store.read_run_json(summary.folder)["cohorts"]
     assert [len(entry["trials"]) for entry in planned] == [2, 1, 1]
-    monkeypatch.setattr(stage_module, "run_cohort", real)
+    monkeypatch.setattr(pieces, "run_cohort", real)
     again = run_suite(
         suite_of(), out=tmp_path, run="r", only="backbone == 'mlp'", retry_failed=True
     )
@@ -122,7 +123,9 @@ def no_room(*args, **kwargs):
 
 
 class Deadly:
-    """An executor whose worker dies with whatever holds one trial."""
+    """Workers of which one dies with whatever holds one trial."""
+
+    executor, num_workers, num_threads = "local", 1, None
 
     def __init__(self, trial_id):
         self.trial_id, self.sizes = trial_id, []
@@ -130,16 +133,19 @@ class Deadly:
     def executor_within(self, *limits):
         return self
 
-    def run(self, work, cohorts, on_told):
-        for cohort in cohorts:
-            self.sizes.append(len(cohort.trials))
-            is_deadly = self.trial_id in [trial.trial_id for trial in cohort.trials]
-            yield (
-                cohort,
-                Lost("failed", "ended by SIGKILL")
-                if is_deadly
-                else work(cohort, partial(on_told, cohort)),
-            )
+    @contextmanager
+    def open(self, work):
+        def run_items(items, on_told):
+            for item in items:
+                names = [trial.trial_id for trial in item.trials]
+                if isinstance(item, Cohort):
+                    self.sizes.append(len(names))
+                if self.trial_id in names:
+                    yield item, Lost("failed", "ended by SIGKILL")
+                else:
+                    yield item, work(item, partial(on_told, item))
+
+        yield run_items
 
 
 def test_a_worker_that_dies_with_a_cohort_costs_one_row_and_the_rest_is_trained(
@@ -148,7 +154,7 @@ def test_a_worker_that_dies_with_a_cohort_costs_one_row_and_the_rest_is_trained(
     suite = suite_of()
     trial = expand(suite)[1]
     deadly = Deadly(trial.trial_id)
-    monkeypatch.setattr("depthbench.run.workers_of", lambda work, waiting: deadly)
+    monkeypatch.setattr("depthbench.run.workers_of", lambda work, load: deadly)
     trials = trials_of(run_suite(suite, out=tmp_path, run="r"))
     lost = trials[trials["status"] == "failed"]
     assert lost["trial_id"].tolist() == [trial.trial_id]

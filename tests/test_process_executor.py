@@ -33,7 +33,8 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def run(work, items, heard=None, **options):
     told = (lambda item, value: None) if heard is None else lambda *both: heard.append(both)
-    return ProcessExecutor(ExecutorOptions(**options)).run(work, items, told)
+    with ProcessExecutor(ExecutorOptions(**options)).open(work) as run_items:
+        yield from run_items(items, told)
 
 
 def test_workers_are_fresh_programs_at_the_same_time_with_threads_and_cores_of_their_own(tmp_path):
@@ -148,6 +149,13 @@ def test_no_item_is_run_twice_whatever_happens_to_workers(tmp_path):
     assert {item for item, value in found if isinstance(value, Lost)} == {"kill", "exit", "crash"}
 
 
+def test_workers_stay_for_the_next_lot_unless_they_died():
+    with ProcessExecutor(ExecutorOptions()).open(misbehave) as run_items:
+        lots = [dict(run_items(lot, print)) for lot in (["a"], ["b"], ["kill"], ["c"])]
+    processes = [found for lot in lots for found in lot.values() if not isinstance(found, Lost)]
+    assert processes[0] == processes[1] != processes[2]
+
+
 def test_workers_that_cannot_start_are_an_error_after_a_few(monkeypatch):
     started = []
     monkeypatch.setattr(
@@ -187,11 +195,11 @@ def test_closing_ends_what_is_under_way():
         processes.extend(told)
         raise KeyboardInterrupt
 
-    results = ProcessExecutor(ExecutorOptions(num_workers=2)).run(stay, ["a", "b"], hear)
-    with pytest.raises(KeyboardInterrupt):
-        next(results)
-    assert processes
-    assert wait_until(lambda: not any(map(is_alive, processes)), 5)
+    with ProcessExecutor(ExecutorOptions(num_workers=2)).open(stay) as run_items:
+        with pytest.raises(KeyboardInterrupt):
+            next(run_items(["a", "b"], hear))
+        assert processes
+        assert wait_until(lambda: not any(map(is_alive, processes)), 5)
 
 
 SCRIPT = """\
@@ -207,7 +215,8 @@ def hear(item, told):
 
 # No guard: what is below runs at every import of this file.
 print("imported", flush=True)
-list(ProcessExecutor(ExecutorOptions(num_workers=2)).run(stay, ["a", "b"], hear))
+with ProcessExecutor(ExecutorOptions(num_workers=2)).open(stay) as run_items:
+    list(run_items(["a", "b"], hear))
 """
 
 

@@ -146,7 +146,7 @@ def test_lost_or_torn_weights_are_trained_again(tmp_path, monkeypatch, damage):
 
     suite = suite_of(**{"execution: auto": "execution: fused"})
     with monkeypatch.context() as patch:
-        patch.setattr("depthbench.testing_stage.read_test_set", stop)
+        patch.setattr("depthbench.pieces.read_test_set", stop)
         with pytest.raises(KeyboardInterrupt):
             run_suite(suite, out=tmp_path, run="r")
     for path in sorted((tmp_path / "tiny" / "r" / "weights").glob("*.pt"))[:5]:
@@ -206,9 +206,9 @@ def test_a_second_call_of_a_finished_run_does_nothing(finished, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("depthbench.training_stage.run_cohort", never)
+    monkeypatch.setattr("depthbench.pieces.run_cohort", never)
     monkeypatch.setattr("depthbench.run.time_cells", never)
-    monkeypatch.setattr("depthbench.testing_stage.read_test_set", never)
+    monkeypatch.setattr("depthbench.pieces.read_test_set", never)
     monkeypatch.setattr("depthbench.trial.load", never)
     before = read_run(finished.folder).trials
     out, nowhere = finished.folder.parent.parent, "/there/is/no/such/folder"
@@ -286,7 +286,7 @@ def test_sigterm_stops_a_run_as_an_interrupt_does(tmp_path, monkeypatch):
         raise AssertionError("went on")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("depthbench.training_stage.run_cohort", terminated)
+    monkeypatch.setattr("depthbench.pieces.run_cohort", terminated)
     with pytest.raises(KeyboardInterrupt) as caught:
         run_suite(suite_of(), out=tmp_path, run="r", only="lr > 0", keep_weights=True)
     assert caught.value.__notes__ == [
@@ -306,7 +306,7 @@ def test_a_run_goes_on_in_a_thread_of_a_notebook(tmp_path):
 
 @pytest.mark.parametrize(
     "stage",
-    ["training_stage.run_cohort", "testing_stage.read_test_set", "run.store.write_timing_part"],
+    ["pieces.run_cohort", "pieces.read_test_set", "run.store.write_timing_part"],
 )
 def test_an_interrupted_run_is_finished_by_calling_it_again(stage, finished, tmp_path, monkeypatch):
     real = attrgetter(stage)(depthbench)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from depthbench.executors.base import Cluster, Executor, ExecutorOptions, Lost, Tell
+from depthbench.executors.base import (
+    Cluster,
+    Executor,
+    ExecutorOptions,
+    Lost,
+    RunItems,
+    Tell,
+)
 from depthbench.executors.local import LocalExecutor
 from depthbench.executors.process import ProcessExecutor, WorkerError
 from depthbench.executors.ray import RayExecutor
@@ -20,6 +27,7 @@ __all__ = [
     "Lost",
     "ProcessExecutor",
     "RayExecutor",
+    "RunItems",
     "Tell",
     "WorkerError",
     "check_address",

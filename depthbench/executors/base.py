@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
-R = TypeVar("R")
 # Takes what work says of itself before it is done: small, and fit to be sent to another process.
 Tell = Callable[[Any], None]
 
@@ -51,25 +51,35 @@ class ExecutorOptions:
     cluster: Cluster = Cluster()
 
 
+class RunItems(Protocol):
+    """Run the work of an open executor on items."""
+
+    def __call__(
+        self, items: Sequence[T], on_told: Callable[[T, Any], None]
+    ) -> Iterator[tuple[T, Any]]:
+        """Yield each item with its result or `Lost`, as soon as it is there.
+
+        Closing the iterator starts no further item, and ends those that are under way. What the
+        work raises passes through, so a caller that wants every result gives work that catches; so
+        does KeyboardInterrupt.
+
+        Args:
+            items: What the work is called with, once each.
+            on_told: Takes an item and what the work tells on the way; called in this process.
+        """
+        ...
+
+
 class Executor(Protocol):
-    """Run one function on many items, wherever that is."""
+    """Run one piece of work on many items, wherever that is."""
 
-    def run(
-        self,
-        work: Callable[[T, Tell], R],
-        items: Sequence[T],
-        on_told: Callable[[T, Any], None],
-    ) -> Iterator[tuple[T, R | Lost]]:
-        """Yield each item with its result as soon as it is there, in the order of completion.
+    def open(self, work: Callable[[Any, Tell], Any]) -> AbstractContextManager[RunItems]:
+        """Return the context in which items are run, one lot after another.
 
-        Closing the iterator starts no further item, and ends those that are under way. What `work`
-        raises passes through, so a caller that wants every result gives work that catches; so does
-        KeyboardInterrupt.
+        Workers are started with the first items, stay for all lots, and end with the context.
 
         Args:
             work: The function; its results must not depend on where or in which order it runs.
                 What it holds is brought to each worker once.
-            items: What it is called with, once each.
-            on_told: Takes an item and what its work tells on the way; called in this process.
         """
         ...

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
+from depthbench.executors.base import ExecutorOptions, RunItems, T, Tell
 
 
 class LocalExecutor:
@@ -18,12 +19,12 @@ class LocalExecutor:
     def __init__(self, options: ExecutorOptions | None = None) -> None:
         self.options = options or ExecutorOptions()
 
-    def run(
-        self,
-        work: Callable[[T, Tell], R],
-        items: Sequence[T],
-        on_told: Callable[[T, Any], None],
-    ) -> Iterator[tuple[T, R | Lost]]:
-        """Yield each item with its result, in the order of the items."""
-        for item in items:
-            yield item, work(item, partial(on_told, item))
+    @contextmanager
+    def open(self, work: Callable[[Any, Tell], Any]) -> Iterator[RunItems]:
+        """Give what yields each item with its result, in the order of the items."""
+
+        def run(items: Sequence[T], on_told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+            for item in items:
+                yield item, work(item, partial(on_told, item))
+
+        yield run

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
 from depthbench import machine
 from depthbench.errors import DepthbenchError
-from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
+from depthbench.executors.base import ExecutorOptions, Lost, RunItems, T, Tell
 from depthbench.executors.cores import num_shared_cpus, own_cores
 from depthbench.executors.handle import Worker
 from depthbench.executors.sharing import SharedValue
@@ -48,13 +48,9 @@ class ProcessExecutor:
         if is_limited and machine.own_memory_bytes(os.getpid()) is None:
             raise WorkerError("--memory-limit: this system does not say what a process uses")
 
-    def run(
-        self,
-        work: Callable[[T, Tell], R],
-        items: Sequence[T],
-        on_told: Callable[[T, Any], None],
-    ) -> Iterator[tuple[T, R | Lost]]:
-        """Yield each item with its result as soon as it is there.
+    @contextmanager
+    def open(self, work: Callable[[Any, Tell], Any]) -> Iterator[RunItems]:
+        """Give what yields each item with its result as soon as it is there.
 
         The next item is under way by then. Items, results and what is told are pickled, and so is
         what the work raises: it has the worker's traceback as a note.
@@ -62,31 +58,37 @@ class ProcessExecutor:
         Raises:
             WorkerError: workers end before they take an item.
         """
-        if not items:
-            return
-        with (
-            closing(SharedValue(work)) as shared,
-            closing(_Crew(self.options, shared, items)) as crew,
-        ):
-            for place, value in crew.results(on_told):
-                yield items[place], value
+        with closing(_Crew(self.options, work)) as crew:
+            yield crew.run
             crew.dismiss()
 
 
 class _Crew:
-    """The workers of one run; a slot is a worker's place, with the cores that go with it."""
+    """The workers of an executor; a slot is a worker's place, with the cores that go with it."""
 
-    def __init__(self, options: ExecutorOptions, work: SharedValue, items: Sequence[Any]) -> None:
-        self._options, self._work, self._items = options, work, items
-        self._waiting = deque(range(len(items)))
-        self._num_left = len(items)
+    def __init__(self, options: ExecutorOptions, work: Callable[[Any, Tell], Any]) -> None:
+        self._options, self._work = options, work
+        self._shared: SharedValue | None = None
+        self._items: Sequence[Any] = ()
+        self._waiting: deque[int] = deque()
+        self._num_left = 0
         self._num_threads = options.num_threads or max(1, num_shared_cpus() // options.num_workers)
         self._cores = own_cores(options.num_workers, self._num_threads)
         self._workers: dict[int, Worker] = {}
         self._num_failed_starts = 0
         self._last_words = ""
 
-    def results(self, on_told: Callable[[Any, Any], None]) -> Iterator[tuple[int, Any]]:
+    def run(self, items: Sequence[T], on_told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+        """Yield each item with its result, and leave no worker at an item."""
+        self._items, self._num_left = items, len(items)
+        self._waiting = deque(range(len(items)))
+        try:
+            for place, value in self._results(on_told):
+                yield items[place], value
+        finally:
+            self._end({s: w for s, w in self._workers.items() if w.item is not None})
+
+    def _results(self, on_told: Callable[[Any, Any], None]) -> Iterator[tuple[int, Any]]:
         """Yield the place of each item with its result."""
         while self._num_left:
             self._fill()
@@ -97,17 +99,24 @@ class _Crew:
 
     def dismiss(self) -> None:
         """End workers that have nothing to do, all together."""
-        for worker in self._workers.values():
+        ready = [worker for worker in self._workers.values() if worker.is_ready]
+        for worker in ready:
             worker.dismiss()
-        for worker in self._workers.values():
+        for worker in ready:
             worker.join()
 
     def close(self) -> None:
         """End all workers, whatever they are at, and leave no process behind."""
-        for worker in self._workers.values():
+        self._end(dict(self._workers))
+        if self._shared is not None:
+            self._shared.close()
+
+    def _end(self, workers: dict[int, Worker]) -> None:
+        for worker in workers.values():
             worker.kill()
-        for worker in self._workers.values():
+        for slot, worker in workers.items():
             worker.close()
+            del self._workers[slot]
 
     def _fill(self) -> None:
         """Start workers where some are missing, and hand out what is waiting."""
@@ -115,7 +124,7 @@ class _Crew:
         free = [slot for slot in range(self._options.num_workers) if slot not in self._workers]
         for slot in free[: max(0, num_wanted - len(self._workers))]:
             if self._num_failed_starts < _MAX_FAILED_STARTS:
-                self._workers[slot] = Worker(self._work, self._num_threads, self._cores[slot])
+                self._workers[slot] = self._new_worker(slot)
         if not self._workers:
             raise WorkerError(
                 f"{self._num_failed_starts} workers in a row ended before they could take a "
@@ -123,6 +132,10 @@ class _Crew:
             )
         for slot in list(self._workers):
             self._hand_out(slot)
+
+    def _new_worker(self, slot: int) -> Worker:
+        self._shared = self._shared or SharedValue(self._work)
+        return Worker(self._shared, self._num_threads, self._cores[slot])
 
     def _hand_out(self, slot: int) -> None:
         worker = self._workers[slot]

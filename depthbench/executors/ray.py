@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from depthbench.executors.base import ExecutorOptions, Lost, R, T, Tell
+from depthbench.executors.base import ExecutorOptions, Lost, RunItems, T, Tell
 from depthbench.executors.ray_cluster import ClusterError, check_ray, joined, num_places, probe_in
 from depthbench.executors.ray_worker import (
     TELL_SECONDS,
@@ -67,27 +67,33 @@ class RayExecutor:
                 "node is short of memory. Use --executor process, or leave it out"
             )
 
-    def run(
-        self,
-        work: Callable[[T, Tell], R],
-        items: Sequence[T],
-        on_told: Callable[[T, Any], None],
-    ) -> Iterator[tuple[T, R | Lost]]:
-        """Yield each item with its result as soon as it is there.
+    @contextmanager
+    def open(self, work: Callable[[Any, Tell], Any]) -> Iterator[RunItems]:
+        """Give what yields each item with its result as soon as it is there.
 
         Raises:
             ClusterError: the cluster cannot be joined, has no node for such work, or has one that
                 does not see the shared folder.
         """
-        if not items:
-            return
-        with (
-            joined(self.options.cluster.address) as ray,
-            probe_in(self.options.cluster.shared_folder) as probe,
-            closing(_Tasks(ray, self.options, work, probe)) as tasks,
-        ):
-            for place, value in tasks.results(items, on_told):
-                yield items[place], value
+        with ExitStack() as stack:
+            tasks: _Tasks | None = None
+
+            def run(
+                items: Sequence[T], on_told: Callable[[T, Any], None]
+            ) -> Iterator[tuple[T, Any]]:
+                nonlocal tasks
+                if not items:
+                    return
+                tasks = tasks or self._begin(stack, work)
+                for place, value in tasks.results(items, on_told):
+                    yield items[place], value
+
+            yield run
+
+    def _begin(self, stack: ExitStack, work: Callable[[Any, Tell], Any]) -> _Tasks:
+        ray = stack.enter_context(joined(self.options.cluster.address))
+        probe = stack.enter_context(probe_in(self.options.cluster.shared_folder))
+        return stack.enter_context(closing(_Tasks(ray, self.options, work, probe)))
 
 
 @dataclass(slots=True)
@@ -104,7 +110,7 @@ class _Try:
 
 
 class _Tasks:
-    """The tasks of one run."""
+    """The tasks of one piece of work, lot after lot."""
 
     def __init__(self, ray: Any, options: ExecutorOptions, work: Any, probe: Path | None) -> None:
         self._ray, self._options, self._probe = ray, options, probe
@@ -129,19 +135,27 @@ class _Tasks:
         self._items, self._on_told = items, on_told
         self._waiting = deque(range(len(items)))
         self._deaths: dict[str, Counter[int]] = defaultdict(Counter)
-        while self._waiting or self._running:
-            self._fill()
-            ended, _ = self._ray.wait(list(self._running), timeout=_LOOK_SECONDS)
-            for reference in ended:
-                yield from self._end(reference)
-            self._listen()
-            yield from self._late()
+        try:
+            while self._waiting or self._running:
+                self._fill()
+                ended, _ = self._ray.wait(list(self._running), timeout=_LOOK_SECONDS)
+                for reference in ended:
+                    yield from self._end(reference)
+                self._listen()
+                yield from self._late()
+        finally:
+            self._cancel()
 
     def close(self) -> None:
-        """End all tasks, whatever they are at."""
+        """End all that was started for the tasks."""
+        self._cancel()
+        self._ray.kill(self._ears)
+
+    def _cancel(self) -> None:
+        """End the tasks that are under way, whatever they are at."""
         for reference in self._running:
             self._ray.cancel(reference, force=True)
-        self._ray.kill(self._ears)
+        self._running.clear()
 
     def _nowhere(self) -> str:
         gpus = f" and {self._cluster.num_gpus:g} GPUs" if self._cluster.num_gpus else ""

@@ -134,3 +134,6 @@ def main() -> None:
     with suppress(OSError):  # if memory runs out a worker is to end, not its parent
         Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
     serve(Connection(descriptor))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # nothing is left to do, and taking PyTorch down would take a second

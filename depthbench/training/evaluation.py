@@ -55,15 +55,20 @@ def evaluate_members(members: Members, tensors: Tensors, task: Task) -> list[dic
         tensors: the split, the same for all members.
         task: what is measured.
     """
-    whole = tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
-    # Smaller batches cost time, larger ones memory: three times as many examples as alone.
-    batch_size = max(1, min(whole, 3 * whole // members.num_members))
+    batch_size = members_batch_size(tensors, members.num_members)
 
     def outputs(inputs: Tensor) -> Sequence[Tensor]:
         return members.outputs(inputs.expand(members.num_members, *inputs.shape)).unbind(0)
 
     with eval_mode(members.network):
         return _metrics(outputs, tensors, batch_size, task)
+
+
+def members_batch_size(tensors: Tensors, num_members: int) -> int:
+    """Return how many examples of a split each member of a cohort evaluates at a time."""
+    whole = tensors.evaluation_batch_size or EVALUATION_BATCH_SIZE
+    # Smaller batches cost time, larger ones memory: three times as many examples as alone.
+    return max(1, min(whole, 3 * whole // num_members))
 
 
 def _metrics(
