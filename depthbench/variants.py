@@ -83,6 +83,8 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
         if resolved.get(name) == value:
             # None merges what would be the same network.
             resolved |= {other: None for other in others if other in resolved}
+    if resolved.get("base_width") is not None:
+        resolved |= _base_sizes(settings, backbone, resolved)
     return Variant(
         family=settings.family,
         backbone=backbone.import_ or base,
@@ -240,6 +242,21 @@ def _head_values(
         "head_size": None if size is None or heads * size == width else size,
         "kv_heads": None if kv_heads == heads else kv_heads,
     }
+
+
+def _base_sizes(
+    settings: VariantSettings, backbone: BackboneSettings, resolved: dict[str, Any]
+) -> dict[str, int]:
+    """Return what the settings mean at the base width: sizes that follow the width, and others."""
+    width, sizes = resolved["base_width"], {}
+    if resolved.get("hidden") is not None:
+        default = _defaults(settings, base_of(backbone), False, width)["hidden"]
+        sizes["base_hidden"] = _hidden_values(settings, backbone, width).get("hidden", default)
+    if resolved.get("heads") is not None:
+        values = _head_values(settings, backbone, width)
+        heads = values["heads"]
+        sizes |= {"base_heads": heads, "base_head_size": values["head_size"] or width // heads or 1}
+    return sizes
 
 
 def _given(options: ModelOptions, names: tuple[str, ...]) -> dict[str, Any]:
