@@ -83,8 +83,7 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
         if resolved.get(name) == value:
             # None merges what would be the same network.
             resolved |= {other: None for other in others if other in resolved}
-    if resolved.get("base_width") is not None:
-        resolved |= _base_sizes(settings, backbone, resolved)
+    resolved |= _base_sizes(settings, backbone, resolved)
     return Variant(
         family=settings.family,
         backbone=backbone.import_ or base,
@@ -246,9 +245,12 @@ def _head_values(
 
 def _base_sizes(
     settings: VariantSettings, backbone: BackboneSettings, resolved: dict[str, Any]
-) -> dict[str, int]:
-    """Return what the settings mean at the base width: sizes that follow the width, and others."""
-    width, sizes = resolved["base_width"], {}
+) -> dict[str, int | None]:
+    """Return what the settings mean at the base width, where there is one."""
+    width = resolved.get("base_width")
+    sizes: dict[str, int | None] = {}
+    if width is None:
+        return sizes
     if resolved.get("hidden") is not None:
         default = _defaults(settings, base_of(backbone), False, width)["hidden"]
         sizes["base_hidden"] = _hidden_values(settings, backbone, width).get("hidden", default)

@@ -25,12 +25,12 @@ Source:
     variance 1. Ours: two embeddings, of 1/2 each, for its three; feed-forward's up keeps variance 1
     by itself and down makes up for the activation, where the paper gives both the same deviation;
     that attention averages positions is not made up for, which there depends on the correlation of
-    the data, so its branch has less variance than 1 and the stream's, at most 1, sinks towards the
-    branches' mean; token mixing, experts, and the head. A tied embedding of deviation 1/2^1/2 would
-    give logits of deviation (D / 2)^1/2, so the head multiplies its input to have the effective
-    deviation of the default, 0.02, or 4 / D where that is less.
-    deep: "DeepNet" (arXiv 2203.00555), figure 2: (8 N)^-1/4 for N layers of two branches. Ours: mlp,
-    conv, token mixing and experts, in the same way.
+    the data, so its branch has less variance than 1, and the stream's goes from 1 towards the mean
+    of the branches' whatever the depth; token mixing, experts, and the head. A tied embedding of
+    deviation 1/2^1/2 would give logits of deviation (D / 2)^1/2, so the head multiplies its input
+    to have the effective deviation of the default, 0.02, or 4 / D where that is less.
+    deep: "DeepNet" (arXiv 2203.00555), figure 2: (8 N)^-1/4 for N layers of two branches. Ours:
+    mlp, conv, token mixing and experts, in the same way.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ from depthbench.spec import Variant
 
 Shapes = dict[str, tuple[int, ...]]
 
-# Their linear layers and convolutions start by PyTorch's default, biases too: within 1 / fan_in^1/2.
-# First weights of all others do not follow the width.
+# Linear layers and convolutions start by PyTorch's default, within 1 / fan_in^1/2, biases too; in
+# other backbones first weights do not follow the width.
 _STARTED_BY_FAN_IN = ("mlp", "conv")
 
 
@@ -197,7 +197,9 @@ def _parts(
     num_queries = variant.heads * size
     num_others = 2 * variant.kv_heads * size
     return [
-        Part(num_queries, Growth(fan_in, num_queries / (before[0] - num_others * base_size / size))),
+        Part(
+            num_queries, Growth(fan_in, num_queries / (before[0] - num_others * base_size / size))
+        ),
         Part(num_others, Growth(fan_in, size / base_size)),
     ]
 
