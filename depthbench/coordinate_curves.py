@@ -19,6 +19,7 @@ from depthbench.grammar import (
 )
 from depthbench.mistakes import nearest
 from depthbench.network_grammar import (
+    DEPTH_PARAMETRIZATIONS,
     MAX_DEPTH,
     MAX_WIDTH,
     PARAMETRIZATION_OPTIONS,
@@ -145,7 +146,8 @@ def curves_of(suite: Suite, options: CheckOptions) -> list[Curve]:
                     where = suite.where(kind.place)
                     mistakes |= dict.fromkeys(f"{where}: {problem}" for problem in problems)
                     if not problems:
-                        points.append((size, _trials(suite, kind, settings, options)))
+                        same = _same_network(kind, settings, over)
+                        points.append((size, _trials(suite, kind, same, options)))
                 lr = kind.train.lr if options.lr is None else options.lr
                 curves += [Curve(name, parametrization, over, lr, points)] if sizes else []
     if mistakes:
@@ -188,12 +190,29 @@ def _facts(kind: _Kind) -> Row:
 
 def _settings(kind: _Kind, parametrization: str, over: str, size: int) -> VariantSettings:
     """Return the settings of a network of one size, at the base in the other."""
-    base = {
-        axis: value_of(f"base_{axis}", kind.settings, kind.backbone)
-        or PARAMETRIZATION_OPTIONS[f"base_{axis}"]
-        for axis in ("width", "depth")
-    }
+    base = {axis: _base(kind, axis) for axis in ("width", "depth")}
     return kind.settings.model_copy(update=base | {over: size, "parametrization": parametrization})
+
+
+def _base(kind: _Kind, axis: str) -> int:
+    name = f"base_{axis}"
+    value = value_of(name, kind.settings, kind.backbone) or PARAMETRIZATION_OPTIONS[name]
+    return int(value)
+
+
+def _same_network(kind: _Kind, settings: VariantSettings, over: str) -> VariantSettings:
+    """Return settings of the same network under the plainest parametrisation, to train it once.
+
+    At the base all are sp; at base depth those that follow it are mup, at base width others are sp.
+    """
+    given = settings.parametrization
+    is_deep = given in DEPTH_PARAMETRIZATIONS
+    plainest = given
+    if getattr(settings, over) == _base(kind, over) or (over == "depth" and not is_deep):
+        plainest = "sp"
+    elif over == "width" and is_deep:
+        plainest = "mup"
+    return settings.model_copy(update={"parametrization": plainest})
 
 
 def _problems(kind: _Kind, settings: VariantSettings) -> list[str]:

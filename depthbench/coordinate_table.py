@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,15 @@ from depthbench.report.growth import TOLERANCE
 from depthbench.report.rows import Row
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.tables import Heading, render_table, to_json
-from depthbench.units import counted, format_estimate, significant
+from depthbench.units import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADINGS = (
+_NAMES = (
     Heading("network", "network"),
-    Heading("parametrization", "parametrization"),
+    Heading("parametrization", "rule"),
     Heading("over", "over"),
-    Heading("quantity", "size of"),
-    Heading("exponent", "exponent", is_number=True),
-    Heading("verdict", "verdict"),
-    Heading("at_smallest", "at the\nsmallest", is_number=True),
-    Heading("at_largest", "at the\nlargest", is_number=True),
 )
 _KEYS = (
     *("network", "parametrization", "over", "lr", "quantity", "step", "exponent", "low", "high"),
@@ -57,14 +53,16 @@ def render_check(
         return render_table([Heading(key, key) for key in _KEYS], check.growth, format)
     last = [row for row in check.growth if row["step"] == check.num_steps]
     has_kinds = len({row["network"] for row in last}) > 1
+    names = _NAMES if has_kinds else _NAMES[1:]
+    quantities = sorted({row["quantity"]: None for row in last}, key=lambda name: " of " in name)
     table = render_table(
-        _HEADINGS if has_kinds else _HEADINGS[1:],
-        list(map(_texts, last)),
+        (*names, *(Heading(name, name.replace(" of ", " of\n"), True) for name in quantities)),
+        _rows(last),
         format,
         title=f"{check.suite}: coordinates after {counted(check.num_steps, 'step')}",
         note=_note(last, has_kinds=has_kinds),
         console=console,
-        num_names=4 if has_kinds else 3,
+        num_names=len(names),
     )
     notes = _notes(last)
     if format == "terminal":
@@ -73,29 +71,39 @@ def render_check(
     return "\n".join([table.rstrip("\n"), "", *notes])
 
 
-def _texts(row: Row) -> Row:
-    ends = {name: f"{significant(row[name])}" for name in ("at_smallest", "at_largest")}
-    sizes = {"over": f"{row['over']} {row['smallest']} to {row['largest']}"}
-    exponent = format_estimate(row["exponent"], row["low"], row["high"])
-    return row | ends | sizes | {"exponent": exponent}
+def _rows(growth: Sequence[Row]) -> list[Row]:
+    """Return a row for each curve, with its quantities beside one another."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for found in growth:
+        curve = {heading.key: found[heading.key] for heading in _NAMES}
+        row = rows.setdefault(tuple(curve.values()), curve)
+        row[found["quantity"]] = _text(found)
+    return list(rows.values())
 
 
-def _note(rows: list[Row], *, has_kinds: bool) -> str:
+def _text(found: Row) -> str:
+    if found["exponent"] is None:
+        return str(found["verdict"])
+    text = f"{found['verdict']} {found['exponent']:z.2f}"
+    return text if found["low"] is None else f"{text} ±{found['exponent'] - found['low']:.2f}"
+
+
+def _note(rows: Sequence[Row], *, has_kinds: bool) -> str:
     rates = sorted({row["lr"] for row in rows})
-    seeds = counted(rows[0]["num_seeds"], "seed")
-    network = "" if has_kinds else f"{rows[0]['network']}, "
-    return f"{network}learning rate {', '.join(f'{rate:g}' for rate in rates)}, {seeds}"
+    ranges = {f"{row['over']} {row['smallest']} to {row['largest']}": None for row in rows}
+    network = [] if has_kinds else [rows[0]["network"]]
+    rate = f"learning rate {' and '.join(f'{rate:g}' for rate in rates)}"
+    return ", ".join([*network, *ranges, rate, counted(rows[0]["num_seeds"], "seed")])
 
 
-def _notes(rows: list[Row]) -> list[str]:
+def _notes(rows: Sequence[Row]) -> list[str]:
     notes = [
-        "Sizes are root mean squares over examples and features: of the stream after the last "
-        "stage, of the modules' updates of it, of the logits, and of how far each is from what it "
-        "was before training.",
-        "exponent: the slope of the size's logarithm against the width's or depth's, [..] its 95% "
-        "interval over seeds.",
+        "Exponents of root mean squares over examples and features: of the stream after the last "
+        "stage, of the modules' updates, of the logits, and of how far each is from what it was "
+        "before training. An exponent is the slope of the logarithm against that of width or "
+        "depth; ±: its 95% interval over seeds.",
         f"flat: the interval lies within {TOLERANCE:g} of 0; grows, shrinks: beyond it; "
-        "unresolved: neither is shown.",
+        "unresolved: neither is shown. How to read it: docs/parametrizations.md",
     ]
     if rows[0]["num_seeds"] < MIN_SEEDS:
         notes.append(f"With fewer than {MIN_SEEDS} seeds there is no interval.")
