@@ -214,6 +214,63 @@ def check(
     raise typer.Exit(code)
 
 
+@app.command()
+def coordinate_check(
+    suite: options.SuiteFile,
+    parametrization: Annotated[
+        str | None,
+        typer.Option(help="Such as sp,mup, or all (default: those of the suite).", metavar="NAMES"),
+    ] = None,
+    widths: Annotated[
+        str, typer.Option(help="At base depth; or none.", metavar="SIZES")
+    ] = "64,128,256,512,1024,2048",
+    depths: Annotated[
+        str, typer.Option(help="At base width; or none.", metavar="SIZES")
+    ] = "2,4,8,16,32,64",
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Training steps.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Networks of each size.")] = 3,
+    lr: Annotated[
+        float | None,
+        typer.Option(min=1e-12, max=1e6, help="The learning rate (default: the suite's first)."),
+    ] = None,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
+    overrides: options.Overrides = None,
+    quiet: options.Quiet = False,
+    format: options.As = options.Format.terminal,
+) -> None:
+    """Show how sizes inside networks follow width and depth, under each parametrisation.
+
+    Each kind of network of the suite is trained for a few steps at many
+    widths and depths, at one learning rate; its own widths and depths do not
+    count. How to read it: docs/parametrizations.md. Nothing is stored.
+    """
+    from depthbench.coordinate_check import coordinate_check as check
+    from depthbench.coordinate_curves import CheckOptions, parametrizations_in, sizes_in
+    from depthbench.coordinate_table import render_check
+    from depthbench.progress import progress_for, silence
+    from depthbench.suite import load_suite
+
+    chosen = CheckOptions(
+        widths=sizes_in(widths, "widths"),
+        depths=sizes_in(depths, "depths"),
+        parametrizations=parametrizations_in(parametrization),
+        num_steps=steps,
+        num_seeds=seeds,
+        lr=lr,
+    )
+    with silence() if quiet else nullcontext():
+        found = check(
+            load_suite(suite, overrides or ()),
+            chosen,
+            device=device,
+            data_dir=data_dir,
+            progress=progress_for(is_quiet=quiet),
+            tell=lambda line: None if quiet else typer.echo(line, err=True),
+        )
+    write(render_check(found, format.value))
+
+
 for command in (compare, trend, nightly, calibrate):
     app.command()(command)
 

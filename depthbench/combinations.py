@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from depthbench.network_grammar import (
+    DEPTH_PARAMETRIZATIONS,
     FAMILY_BACKBONES,
     BackboneSettings,
     VariantSettings,
@@ -23,6 +24,8 @@ Value = Callable[[str], Any]
 
 # The backbones whose weights a rule says how to start.
 _INITS = {"critical": ("mlp", "conv"), "deepscale": ("transformer", "mixer")}
+# Activations whose criticality lies at biases that vary.
+_NEED_BIASES = ("gelu", "silu")
 
 
 def combination_problems(
@@ -80,7 +83,7 @@ def _skip_problems(value: Value) -> Iterator[Problem]:
     for name, (idle, reason) in reasons.items():
         if value(name) not in (None, idle):
             yield name, f"{name}: {value(name)} beside skip: none: {reason}; remove one of them"
-    if value("parametrization") in ("depth_mup", "completep"):
+    if value("parametrization") in DEPTH_PARAMETRIZATIONS:
         name = value("parametrization")
         yield (
             "parametrization",
@@ -111,23 +114,29 @@ def _start_problems(value: Value, base: str) -> Iterator[Problem]:
     backbones = _INITS.get(init or "", (base,))
     if base not in backbones:
         yield "init", f"init: {init} is for {' and '.join(backbones)}, not for {base}"
-    if init not in (None, "default") and parametrization not in (None, "sp"):
+    rules = [f"init: {init}"] if init not in (None, "default") else []
+    rules += [f"parametrization: {parametrization}"] if parametrization not in (None, "sp") else []
+    rules += ["norm_position: deep"] if value("norm_position") == "deep" else []
+    if len(rules) > 1:
         yield (
-            "init",
-            f"init: {init} and parametrization: {parametrization} both say how weights start; "
-            "keep one of them",
+            rules[0].partition(":")[0],
+            f"{' and '.join(rules)} all say how weights start; keep one of them",
         )
-    if init != "deepscale":
-        return
-    if value("residual_scale") not in (None, 1.0):
-        scale = value("residual_scale")
+    scale = value("residual_scale")
+    if parametrization in DEPTH_PARAMETRIZATIONS and isinstance(scale, str):
+        yield (
+            "residual_scale",
+            f"residual_scale: {scale} beside parametrization: {parametrization}, which scales sums "
+            "by the depth; give a number, that of base_depth",
+        )
+    if init == "critical" and value("bias") is False and value("activation") in _NEED_BIASES:
+        yield "bias", f"init: critical with activation: {value('activation')} needs biases"
+    if init == "deepscale" and scale not in (None, 1.0):
         yield (
             "residual_scale",
             f"residual_scale: {scale} beside init: deepscale, which scales sums by its own rule; "
             "remove one of them",
         )
-    if value("norm_position") == "deep":
-        yield "norm_position", "norm_position: deep and init: deepscale both scale the stream"
 
 
 def _expert_problems(settings: VariantSettings, value: Value) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ Activation = Literal["relu", "gelu", "silu", "tanh", "identity"]
 Norm = Literal["none", "layer", "rms", "batch"]
 NormPosition = Literal["pre", "post", "peri", "deep"]
 Parametrization = Literal["sp", "ntk", "mup", "depth_mup", "completep"]
+# Those that follow the depth, too.
+DEPTH_PARAMETRIZATIONS = ("depth_mup", "completep")
 
 IMPORT_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 

@@ -46,8 +46,9 @@ class Variant:
     """Describe one network completely; an option its backbone does not have is None.
 
     `hidden` is d_h of a module with a hidden layer, `hidden_sizes` that of each module where they
-    differ. `head_size` is None where it is width / heads. `options` that differ from `defaults` are
-    part of the identity; `defaults` itself is not.
+    differ. `head_size` is None where it is width / heads. `base_hidden`, `base_heads` and
+    `base_head_size` are what the same settings mean at `base_width`. `options` that differ from
+    `defaults` are part of the identity; `defaults` itself is not.
     """
 
     family: str
@@ -96,6 +97,9 @@ class Variant:
     parametrization: str | None = None
     base_width: int | None = None
     base_depth: int | None = None
+    base_hidden: int | None = None
+    base_heads: int | None = None
+    base_head_size: int | None = None
     init: str | None = None
     defaults: tuple[tuple[str, Any], ...] = ()
 

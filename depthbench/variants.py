@@ -83,6 +83,7 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
         if resolved.get(name) == value:
             # None merges what would be the same network.
             resolved |= {other: None for other in others if other in resolved}
+    resolved |= _base_sizes(settings, backbone, resolved)
     return Variant(
         family=settings.family,
         backbone=backbone.import_ or base,
@@ -240,6 +241,24 @@ def _head_values(
         "head_size": None if size is None or heads * size == width else size,
         "kv_heads": None if kv_heads == heads else kv_heads,
     }
+
+
+def _base_sizes(
+    settings: VariantSettings, backbone: BackboneSettings, resolved: dict[str, Any]
+) -> dict[str, int | None]:
+    """Return what the settings mean at the base width, where there is one."""
+    width = resolved.get("base_width")
+    sizes: dict[str, int | None] = {}
+    if width is None:
+        return sizes
+    if resolved.get("hidden") is not None:
+        default = _defaults(settings, base_of(backbone), False, width)["hidden"]
+        sizes["base_hidden"] = _hidden_values(settings, backbone, width).get("hidden", default)
+    if resolved.get("heads") is not None:
+        values = _head_values(settings, backbone, width)
+        heads = values["heads"]
+        sizes |= {"base_heads": heads, "base_head_size": values["head_size"] or width // heads or 1}
+    return sizes
 
 
 def _given(options: ModelOptions, names: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ modules of one backbone in the stages of its family, and a head; see `network.py
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -18,12 +19,14 @@ from depthbench.models.branches import norms_the_stream, stream_norm
 from depthbench.models.conv import ConvHead, ConvStem, FusedConvStage, conv_module
 from depthbench.models.course import Course, CourseNetwork, course_of
 from depthbench.models.experts import feed_forward
+from depthbench.models.first_weights import start_weights
 from depthbench.models.fused import FusedNetwork
 from depthbench.models.imported import check_alike, check_shape, imported
 from depthbench.models.layouts import Family, parallel, sequential
 from depthbench.models.mlp import FusedMLPStage, MLPHead, MLPStem
 from depthbench.models.network import Network
 from depthbench.models.norms import pixel_norm
+from depthbench.models.parametrization import Shapes, base_of, parametrize, shapes_of
 from depthbench.models.preact import PreactHead, PreactStem, preact_modules
 from depthbench.models.shared import share_weights
 from depthbench.models.sums import carry_of, scale_of
@@ -136,7 +139,8 @@ FAMILIES: dict[str, Family] = {
 def build(variant: Variant, problem: Problem) -> nn.Module:
     """Build the network of a variant on the default device.
 
-    Weights start as the backbone's own module says, norms at weight 1 and bias 0. Draws come from
+    Weights start as the backbone's own module says, norms at weight 1 and bias 0, unless `init` or
+    the place of norms says otherwise, and then as the parametrisation has it. Draws come from
     PyTorch's global generator in the order stem, modules, head, whatever the layout and its
     execution; `execution: auto` is the loop.
 
@@ -152,6 +156,9 @@ def build(variant: Variant, problem: Problem) -> nn.Module:
         share_weights(blocks, own_norms=variant.norm_sharing != "shared")
     head = _head(backbone, variant, problem, stem)
     network = _network(backbone, variant, stem, blocks, head)
+    start_weights(network, variant, problem)
+    if variant.parametrization not in (None, "sp"):
+        parametrize(network, variant, _base_shapes(base_of(variant), problem))
     if variant.execution != "fused":
         return network
     if not can_fuse(variant):
@@ -182,6 +189,12 @@ def initial_seed(seed: int) -> int:
     """Return the seed of the stream that draws a trial's first weights."""
     digest = hashlib.sha256(f"{seed} init".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+@lru_cache(maxsize=256)
+def _base_shapes(base: Variant, problem: Problem) -> Shapes:
+    with torch.device("meta"):
+        return shapes_of(build(base, problem))
 
 
 def can_fuse(variant: Variant) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+
+from depthbench.models.rates import Rates
 
 Context = tuple[Tensor, ...]
 
@@ -69,6 +71,8 @@ class Network(nn.Module):
         self.scale = 1.0 if isinstance(scale, str) else scale
         start = 0.0 if scale == "rezero" else 1.0
         self.scales = nn.Parameter(torch.full((sum(stages),), start)) if is_learned else None
+        # Of each weight by name, where a parametrisation has them differ.
+        self.rates: Mapping[str, Rates] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs for a batch of examples."""

@@ -243,6 +243,8 @@ EXAMPLE_WISE: frozenset[type[nn.Module]] = frozenset(
 
 def why_not_stacked(network: nn.Module) -> str | None:
     """Return why networks like this one cannot be stacked, or None where they can."""
+    if getattr(network, "rates", None) is not None:
+        return "its parametrisation gives weights learning rates of their own"
     for name, module in network.named_modules():
         kind = type(module)
         has_stacked_form = kind in STACKED or _is_plain_convolution(module)

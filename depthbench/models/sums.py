@@ -17,9 +17,32 @@ DEPTH_POWERS = {"depth_mup": 0.5, "completep": 1.0}
 def num_branches(variant: Variant) -> int:
     """Return how often something is added to the stream: each branch of each module, each loop."""
     in_module = 1
-    if variant.backbone in ("transformer", "mixer"):
+    if _has_branches(variant):
         in_module = 1 if variant.parallel_block else 1 + (variant.sub_mlps or 1)
     return variant.depth * in_module * (variant.loops or 1)
+
+
+def depth_growth(variant: Variant) -> float:
+    """Return M, the depth over the base depth, where the parametrisation follows it, else 1."""
+    if variant.parametrization not in DEPTH_POWERS:
+        return 1.0
+    return variant.depth / (variant.base_depth or variant.depth)
+
+
+def drawn_depth(variant: Variant) -> int:
+    """Return the depth by which first weights are drawn: that of the base, where scales follow."""
+    if variant.parametrization not in DEPTH_POWERS:
+        return variant.depth
+    return variant.base_depth or variant.depth
+
+
+def depth_scale(variant: Variant) -> float:
+    """Return M^-a, what the parametrisation multiplies each branch by.
+
+    Source:
+        a = 1/2: depth-muP (arXiv 2310.02244); a = 1: CompleteP (arXiv 2505.01618).
+    """
+    return depth_growth(variant) ** -DEPTH_POWERS.get(variant.parametrization or "", 0.0)
 
 
 def carry_of(variant: Variant) -> float:
@@ -34,21 +57,25 @@ def carry_of(variant: Variant) -> float:
     if variant.norm_position == "deep":
         return float(num_branches(variant) ** 0.25)
     if variant.init == "deepscale":
-        return sqrt(1 - branch_scale(variant) ** 2)
+        return sqrt(1 - _share(variant))
     return 1.0
 
 
 def branch_scale(variant: Variant) -> float:
-    """Return s within a module: what each of its branches is multiplied by, 1 but for deepscale."""
-    return 1 / sqrt(1 + num_branches(variant)) if variant.init == "deepscale" else 1.0
+    """Return s within a module: what each of its branches is multiplied by where it is added.
+
+    Two branches that are added at once, as in a parallel block, have the variance of one.
+    """
+    if variant.init == "deepscale":
+        at_once = 1 + (variant.sub_mlps or 1) if variant.parallel_block else 1
+        return sqrt(_share(variant) / at_once)
+    return depth_scale(variant) if _has_branches(variant) else 1.0
 
 
 def scale_of(variant: Variant) -> float | str:
     """Return s of the network, what updates of whole modules are multiplied by, or how it starts.
 
-    Source:
-        depth_mup and completep multiply it by (L / base_depth)^-a, a = 1/2 (arXiv 2310.02244) and
-        a = 1 (arXiv 2505.01618).
+    In modules of several branches these have what the parametrisation multiplies branches by.
     """
     match variant.residual_scale:
         case "1/sqrt(L)":
@@ -59,7 +86,15 @@ def scale_of(variant: Variant) -> float | str:
             scale = 1.0
         case given:
             scale = given
-    power = DEPTH_POWERS.get(variant.parametrization or "", 0.0)
-    if not power or isinstance(scale, str):
+    if isinstance(scale, str) or _has_branches(variant):
         return scale
-    return scale * (variant.depth / (variant.base_depth or variant.depth)) ** -power
+    return scale * depth_scale(variant)
+
+
+def _share(variant: Variant) -> float:
+    """Return the share of the stream's variance that deepscale has each branch renew."""
+    return 1 / (1 + num_branches(variant))
+
+
+def _has_branches(variant: Variant) -> bool:
+    return variant.backbone in ("transformer", "mixer")

@@ -38,7 +38,7 @@ from depthbench.models.images import image_shape
 from depthbench.models.mixer import mixing
 from depthbench.models.norms import feature_norm
 from depthbench.models.starts import start_normal, start_zero
-from depthbench.models.sums import branch_scale, carry_of
+from depthbench.models.sums import branch_scale, carry_of, drawn_depth
 from depthbench.spec import Problem, Variant
 
 _DEVIATION = 0.02
@@ -61,7 +61,7 @@ class TransformerModule(nn.Module):
         self.attention = mixing()
         self.mlps = nn.ModuleList(feed_forward(variant) for _ in range(num_mlps))
         _initialise(self)
-        shrunk = _DEVIATION / sqrt(variant.depth * (1 + num_mlps))
+        shrunk = _DEVIATION / sqrt(drawn_depth(variant) * (1 + num_mlps))
         for name, layer in self.named_modules():
             if name.endswith(_WRITES) and isinstance(layer, nn.Linear):
                 start_normal(layer.weight, shrunk)
@@ -242,7 +242,8 @@ def mixer_modules(variant: Variant, problem: Problem) -> list[nn.Module]:
 
 def _module(variant: Variant, mix: Callable[[], nn.Module], index: int) -> nn.Module:
     """Return a block: the plain one, or where options ask for it the one that has them."""
-    if has_branch_options(variant) or variant.parallel_block or carry_of(variant) != 1.0:
+    is_scaled = carry_of(variant) != 1.0 or branch_scale(variant) != 1.0
+    if has_branch_options(variant) or variant.parallel_block or is_scaled:
         return OptionedModule(variant, mix, index)
     return TransformerModule(variant, mix)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +11,12 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from depthbench.grammar import TrainSettings, default_weight_decay
+from depthbench.models.rates import Factors, Rates
 
 # Where PyTorch has one kernel for the whole update; it is faster and computes the same.
 _FUSED_DEVICES = ("cpu", "cuda")
+# What a group's learning rate is, over that of the schedule.
+_RATE = "rate"
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
@@ -20,9 +24,28 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
 
     Weight decay applies to every trainable weight, biases and norms included, as PyTorch does by
     default; unset it is 0.01 for adamw and 0 otherwise, PyTorch's own defaults. The decay of
-    `adam` is added to the gradient, that of `adamw` is decoupled.
+    `adam` is added to the gradient, that of `adamw` is decoupled. Weights of a network whose
+    parametrisation gives them rates are in a group for each of these.
     """
-    return optimizer_of([weight_group(model.parameters(), settings)], settings)
+    rates: Mapping[str, Rates] | None = getattr(model, "rates", None)
+    if rates is None:
+        return optimizer_of([weight_group(model.parameters(), settings)], settings)
+    weights: dict[Factors, list[Tensor]] = defaultdict(list)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            weights[rates[name].of(settings.optimizer)].append(weight)
+    groups = [_scaled_group(own, settings, factors) for factors, own in weights.items()]
+    return optimizer_of(groups, settings)
+
+
+def _scaled_group(
+    weights: Iterable[Tensor], settings: TrainSettings, factors: Factors
+) -> dict[str, Any]:
+    """Return weights as a parameter group with what their factors make of the settings."""
+    group = weight_group(weights, settings)
+    group |= {_RATE: factors.rate, "lr": factors.rate * settings.lr}
+    group["weight_decay"] *= factors.decay
+    return group if settings.optimizer == "sgd" else group | {"eps": factors.eps * settings.eps}
 
 
 def weight_group(weights: Iterable[Tensor], settings: TrainSettings) -> dict[str, Any]:
@@ -50,9 +73,9 @@ def optimizer_of(groups: Sequence[dict[str, Any]], settings: TrainSettings) -> O
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of the next step."""
+    """Set the learning rate of the next step, for each group times its own factor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = group.get(_RATE, 1.0) * lr
 
 
 def _has_fused(parameters: Iterable[Tensor]) -> bool:
