@@ -7,7 +7,8 @@ import pytest
 
 from depthbench.errors import ResultError
 from depthbench.report import charts
-from depthbench.report.charts import filling, png, specification, svg, with_own_ids
+from depthbench.report.chart_layout import filling
+from depthbench.report.charts import png, specification, svg, with_own_ids
 from depthbench.report.figures import write_figures
 from depthbench.report.panels import PANELS, PanelKind
 from depthbench.report.summary import summarise

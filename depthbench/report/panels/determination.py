@@ -73,9 +73,12 @@ def draw(panel: Panel) -> Any:
             y=alt.Y(f"{metric}_low:Q", title=title), y2=f"{metric}_high"
         )
         told = ["family:N", "bin:N", f"{metric}:Q", "num_variants:Q", "num_trials:Q"]
-        line = base.mark_line(point=True).encode(y=alt.Y(f"{metric}:Q", title=title), tooltip=told)
-        charts.append(rules.transform_filter(f"isValid(datum.{metric}_low)") + line)
-    return alt.hconcat(*(chart.properties(width=alt.Step(70)) for chart in charts))
+        known = base.encode(y=alt.Y(f"{metric}:Q", title=title), tooltip=told)
+        bars = rules.transform_filter(f"isValid(datum.{metric}_low)")
+        symbol = alt.Shape("family:N", title=None)
+        dots = known.mark_point(filled=True, opacity=1).encode(shape=symbol)
+        charts.append(bars + known.mark_line() + dots)
+    return alt.concat(*charts, columns=2)
 
 
 def ratio_of(entry: Entry) -> float | None:
