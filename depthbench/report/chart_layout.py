@@ -14,14 +14,16 @@ from depthbench.report.chart_parts import Spec, encodings, has_own_legends, is_o
 from depthbench.report.theme import SMALL_WIDTH, WIDTH
 
 # Letters of a line of a name on an axis, where there is room and on a phone.
-LETTERS, FEW_LETTERS = 30, 18
+LETTERS, FEW_LETTERS = 40, 18
 # Pixels: of a letter, of a line of names, between two names, of a legend's symbol, of a phone.
 _LETTER, _LINE, _GAP, _SYMBOL, _PHONE = 6.4, 14, 6, 28, 320
 _MAX_COLUMNS = 6
+# Around a chart, in pixels, and how much wider a letter may be than it was measured.
+_PADDING, _SLACK = {"left": 5, "right": 5, "top": 5, "bottom": 5}, 1.5
 _LEGENDS = ("color", "fill", "stroke", "shape", "strokeDash", "strokeWidth", "size")
 _TYPES = ("nominal", "ordinal")
 # A long name is broken before its parentheses and then between words; `letters` is a parameter of
-# the chart. `num_lines` does the same.
+# the chart. `_lines` does the same.
 _BROKEN = "(length(datum.label) > letters ? replace(datum.label, ' (', '\\n(') : datum.label)"
 _WORDS = "regexp('(.{1,' + letters + '})(?: |\\n|$)', 'g')"
 _WRAPPED = f"split(trim(replace({_BROKEN}, {_WORDS}, '$1\\n')), '\\n')"
@@ -62,11 +64,26 @@ def filling(spec: Spec) -> Spec:
     return spec | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
+def with_slack(spec: Spec) -> Spec:
+    """Return a chart whose names find room in wider letters, too, than they were measured in.
+
+    An svg is shown in the fonts of whoever opens it; what is wider would be cut at its left edge.
+    """
+    names = _names_on_y(spec)
+    if not names:
+        return spec
+    longest = max(len(line) for name in names for line in _lines(name, LETTERS))
+    return spec | {"padding": _PADDING | {"left": _PADDING["left"] + round(_SLACK * longest)}}
+
+
 def num_lines(name: str, letters: int) -> int:
     """Return how many lines a name takes, broken between words."""
+    return len(_lines(name, letters))
+
+
+def _lines(name: str, letters: int) -> list[str]:
     broken = name.replace(" (", "\n(", 1) if len(name) > letters else name
-    wrapped = re.sub(f"(.{{1,{letters}}})(?: |\n|$)", r"\1\n", broken).strip()
-    return wrapped.count("\n") + 1
+    return re.sub(f"(.{{1,{letters}}})(?: |\n|$)", r"\1\n", broken).strip().split("\n")
 
 
 def _names_on_y(spec: Spec) -> list[str]:

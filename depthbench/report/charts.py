@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthbench.report.chart_colours import set_colours
-from depthbench.report.chart_layout import lay_out
+from depthbench.report.chart_layout import lay_out, with_slack
 from depthbench.report.chart_parts import Spec, is_one_view
 from depthbench.report.panels import draw
 from depthbench.report.tables import json_value, plain_line
@@ -43,7 +43,9 @@ def svg(spec: Spec) -> str:
     """Return a chart as svg, with text as text."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version(), allowed_base_urls=[])
+    return vl_convert.vegalite_to_svg(
+        with_slack(spec), vl_version=vega_lite_version(), allowed_base_urls=[]
+    )
 
 
 def png(spec: Spec) -> bytes:

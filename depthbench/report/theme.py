@@ -243,7 +243,7 @@ def chart_config(theme: Theme, *, is_one_view: bool = True) -> dict[str, Any]:
         "text": {"color": theme.ink, "fontSize": 12},
         "style": {
             "faint": {"color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3]},
-            "muted": {"color": theme.muted},
+            "halo": {"stroke": theme.paper, "strokeWidth": 3},  # behind text on lines
         },
         "range": {
             "category": list(theme.families),

@@ -119,9 +119,11 @@ def _finding(layers: Sequence[LayerCost]) -> str:
     for layer in layers:
         cost = layer.per_layer
         if layer.is_linear and cost.low is not None and cost.low > 0:
+            rest = layer.fixed.value
+            told = format_seconds(rest) if rest > 0 else "nothing that could be told"
             return (
                 f"At width {layer.width} ({layer.name}) one more layer costs {_seconds(cost)}; "
-                f"all that is not layers, {format_seconds(layer.fixed.value)}."
+                f"all that is not layers, {told}."
             )
     return ""
 

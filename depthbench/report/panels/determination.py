@@ -63,9 +63,9 @@ def draw(panel: Panel) -> Any:
     import altair as alt
 
     order = [_bin_name(low, high) for low, high in BINS]
-    charts = []
+    charts, data = [], alt.Data(values=list(panel.rows))
     for metric, title in zip(_METRICS, ("training loss", "validation loss"), strict=True):
-        base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
+        base = alt.Chart(data).encode(
             x=alt.X("bin:N", title="ratio Q", sort=order, axis=alt.Axis(labelAngle=0)),
             color=alt.Color("family:N", title=None),
         )

@@ -50,18 +50,20 @@ def draw(panel: Panel) -> Any:
         for heading in panel.headings
         if heading.key.endswith(_PROBABILITY)
     ]
-    charts = [_against(panel.rows, key, title) for key, title in ends]
+    data = alt.Data(values=list(panel.rows))  # one for all charts, so that it is there once
+    charts = [_against(panel.rows, data, key, title) for key, title in ends]
     return alt.concat(*charts, columns=2) if len(charts) > 1 else charts[0]
 
 
-def _against(rows: Sequence[Row], key: str, title: str) -> Any:
+def _against(rows: Sequence[Row], data: Any, key: str, title: str) -> Any:
+    """Return the chart of one cost."""
     import altair as alt
 
     costs = [row[key] for row in rows if row[key] is not None]
     losses, reach = [row["value"] for row in rows], [row[end] for row in rows for end in _ENDS]
     unit = "s" if key.endswith("_seconds") else "B" if key.endswith("_bytes") else ""
     known = (
-        alt.Chart(alt.Data(values=list(rows)))
+        alt.Chart(data)
         .transform_filter(f"isValid(datum.{key})")
         .encode(
             x=cost_scale(alt.X, key, costs, title, unit),
@@ -120,8 +122,9 @@ def _names(known: Any, rows: Sequence[Row], key: str, reach: Sequence[Any]) -> l
         by_side[side].append(variant)
     return [
         named.transform_filter(alt.FieldOneOfPredicate(field="variant", oneOf=found))
-        .mark_text(**text_beside(side))
+        .mark_text(style=style, **text_beside(side))
         .encode(text="name:N")
+        for style in ("halo", "text")
         for side, found in by_side.items()
     ]
 
@@ -210,7 +213,8 @@ def _notes(rows: Sequence[Row], costs: Sequence[Cost], num_draws: int) -> Iterat
         timed = ", and over processes of times" if any(c.unit == "seconds" for c in costs) else ""
         yield (
             f"Percentages: of {num_draws:,} bootstrap draws over seeds{timed}, those in which no "
-            "other variant is both as cheap and as good."
+            "other variant is both as cheap and as good; dots of the chart are as full. Its line "
+            "joins what none beats in the means of both."
         )
     else:
         fewest = min(row["num_seeds"] for row in rows)

@@ -122,16 +122,13 @@ def loss_scale(field: str, losses: Iterable[Any], reach: Iterable[Any], title: s
     import altair as alt
 
     low, high, is_log = _loss_ends(losses, reach)
-    if not is_log:
-        scale, axis = alt.Scale(zero=False), alt.Axis(tickCount=MAX_TICKS)
-        return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
-    axis = alt.Axis(values=round_ticks(low, high), format="~g")
-    scale = alt.Scale(type="log", domain=[low, high], clamp=True)
-    return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
+    ticks = {"values": round_ticks(low, high), "format": "~g"} if is_log else {"tickCount": 5}
+    scale = alt.Scale(type="log" if is_log else "linear", domain=[low, high], clamp=True)
+    return alt.Y(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(**ticks))
 
 
 def loss_fractions(losses: Sequence[Any], reach: Iterable[Any]) -> list[float]:
-    """Return how far up the axis of `loss_scale` losses lie, about: 0 at its lower end."""
+    """Return how far up the axis of `loss_scale` losses lie: 0 at its lower end."""
     low, high, is_log = _loss_ends(losses, reach)
     return fractions(losses, is_log=is_log, ends=(low, high))
 
@@ -151,6 +148,8 @@ def _loss_ends(losses: Iterable[Any], reach: Iterable[Any]) -> tuple[float, floa
     found = [float(loss) for loss in losses if loss is not None and isfinite(loss)]
     known = [float(end) for end in reach if end is not None and isfinite(end)]
     if not found or min(found) <= 0 or max(found) < WIDE * min(found):
-        return min([*found, *known], default=0.0), max([*found, *known], default=1.0), False
+        low, high = min([*found, *known], default=0.0), max([*found, *known], default=1.0)
+        room = 0.05 * ((high - low) or abs(high) or 1.0)
+        return max(low - room, 0.0) if low >= 0 else low - room, high + room, False
     low = max(min([*positive(known), min(found)]), min(found) / 2) / 1.1
     return low, min(max([*known, max(found)]), 2 * max(found)) * 1.1, True

@@ -27,6 +27,8 @@ TITLE = "Winner map: who wins under which budget"
 # A winner is clear where its kind wins in so many of the draws; an interval of 95% has two ends.
 CLEAR = 0.975
 _MAX_PHRASES = 4
+# How much of its colour a cell has that wins never, and always: text on it must be readable.
+TINTS = (0.08, 0.42)
 # Pixels of a cell of the map, with the winner's shape in it and without.
 _CELL_WIDTH, _CELL_HEIGHT, _LOW_CELL_HEIGHT = 84, 40, 30
 # On a phone a budget's name stands above its cells, which have the whole width.
@@ -79,15 +81,14 @@ def draw(panel: Panel) -> Any:
             alt.Tooltip("label_probability:Q", title="its kind wins in", format=".0%"),
         ],
     )
-    # Pale enough for the text on it to be read.
     sure = alt.Opacity(
-        "label_probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.08, 0.5])
+        "label_probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=list(TINTS))
     )
     kind = "family" if len({row["family"] for row in panel.rows}) > 1 else "label"
     cells = base.mark_rect().encode(color=alt.Color(f"{kind}:N", title=None), opacity=sure)
     has_names = has_several(panel.rows)
     levels = base.mark_text(dy=-7 if has_names else 0).encode(text="level_text:N")
-    names = base.mark_text(dy=8, fontSize=11, style="muted").transform_calculate(
+    names = base.mark_text(dy=8, fontSize=11).transform_calculate(
         name="'L ' + datum.depth + ' d ' + datum.width"
     )
     layers = [cells, levels, *([names.encode(text="name:N")] if has_names else [])]
