@@ -15,18 +15,19 @@ from depthbench.report.theme import SMALL_WIDTH, WIDTH
 
 # Letters of a line of a name on an axis, where there is room and on a phone.
 LETTERS, FEW_LETTERS = 40, 18
+_LEGEND_LETTERS = 28
 # Pixels: of a letter, of a line of names, between two names, of a legend's symbol, of a phone.
-_LETTER, _LINE, _GAP, _SYMBOL, _PHONE = 6.4, 14, 6, 28, 320
+_LETTER, _LINE, _GAP, _SYMBOL, _PHONE = 6.4, 14, 6, 28, 300
 _MAX_COLUMNS = 6
 # Around a chart, in pixels, and how much wider a letter may be than it was measured.
 _PADDING, _SLACK = {"left": 5, "right": 5, "top": 5, "bottom": 5}, 1.5
 _LEGENDS = ("color", "fill", "stroke", "shape", "strokeDash", "strokeWidth", "size")
 _TYPES = ("nominal", "ordinal")
-# A long name is broken before its parentheses and then between words; `letters` is a parameter of
-# the chart. `_lines` does the same.
+# A long name is broken before its parentheses, then between words, else within them; `letters` is
+# a parameter of the chart. `_lines` does the same.
 _BROKEN = "(length(datum.label) > letters ? replace(datum.label, ' (', '\\n(') : datum.label)"
-_WORDS = "regexp('(.{1,' + letters + '})(?: |\\n|$)', 'g')"
-_WRAPPED = f"split(trim(replace({_BROKEN}, {_WORDS}, '$1\\n')), '\\n')"
+_WORDS = "regexp('(.{1,' + letters + '})(?: |\\n|$)|(.{' + letters + '})', 'g')"
+_WRAPPED = f"split(trim(replace({_BROKEN}, {_WORDS}, '$1$2\\n')), '\\n')"
 
 
 def lay_out(spec: Spec) -> None:
@@ -36,15 +37,17 @@ def lay_out(spec: Spec) -> None:
     of its lines in pixels, and what is set in its `config`.
     """
     config, step = spec["config"], _own_step(spec)
-    narrow: dict[str, Any] = {}
+    narrow: dict[str, Any] = {"config": {"legend": {"gradientLength": 120}}}
     own = spec.get("usermeta", {}).get("narrow", {})
+    _wrap_legends(spec)
     if has_own_legends(spec):
         for view in spec["concat"]:
             _set_columns(view)
     else:
         names = [name for found in _legends(spec) for name in names_in(spec, found)]
         config["legend"]["columns"] = _columns(names, WIDTH)
-        narrow["columns"] = _columns(names, _PHONE)
+        room = _PHONE - (FEW_LETTERS * _LETTER if _names_on_y(spec) else 0)
+        narrow["columns"] = _columns(names, room)
     names = _names_on_y(spec)
     if names:
         spec["params"] = [{"name": "letters", "value": LETTERS}]
@@ -83,7 +86,8 @@ def num_lines(name: str, letters: int) -> int:
 
 def _lines(name: str, letters: int) -> list[str]:
     broken = name.replace(" (", "\n(", 1) if len(name) > letters else name
-    return re.sub(f"(.{{1,{letters}}})(?: |\n|$)", r"\1\n", broken).strip().split("\n")
+    pattern = f"(.{{1,{letters}}})(?: |\n|$)|(.{{{letters}}})"
+    return re.sub(pattern, r"\1\2\n", broken).strip().split("\n")
 
 
 def _names_on_y(spec: Spec) -> list[str]:
@@ -115,6 +119,15 @@ def _legends(node: Spec) -> Iterator[Spec]:
                 yield found
 
 
+def _wrap_legends(spec: Spec) -> None:
+    """Break the long names of a chart's legends into lines."""
+    for found in _legends(spec):
+        if any(len(name) > _LEGEND_LETTERS for name in names_in(spec, found)):
+            wrapped = _WRAPPED.replace("letters", str(_LEGEND_LETTERS))
+            told = {"labelExpr": wrapped, "labelLimit": 0}
+            found["legend"] = found.get("legend", {}) | told
+
+
 def _set_columns(view: Spec) -> None:
     """Give the legends of one view of several as many columns as fit beside their title."""
     for found in _legends(view):
@@ -125,5 +138,5 @@ def _set_columns(view: Spec) -> None:
 
 def _columns(names: Sequence[str], room: float) -> int:
     """Return how many entries of a legend fit beside one another."""
-    longest = _LETTER * max(map(len, names), default=0) + _SYMBOL
+    longest = _LETTER * min(_LEGEND_LETTERS, max(map(len, names), default=0)) + _SYMBOL
     return max(1, min(_MAX_COLUMNS, int(room / longest)))

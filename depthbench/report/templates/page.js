@@ -44,6 +44,8 @@
     size.discreteWidth += change;
     for (const view of views) if (view.width && change < 0) view.width += change;
   };
+  const needsFit = (spec, room) => spec.width !== "container"
+    && (room < 0 || (spec.concat && room > 8));
   const draw = async (figure) => {
     const spec = JSON.parse(figure.querySelector("script").textContent);
     const live = figure.querySelector(".live");
@@ -52,10 +54,11 @@
     live.style.minHeight = `${figure.querySelector(".static").clientHeight}px`;
     figure.classList.add("is-live"); // before it is drawn, so that its place has a width
     try {
-      const room = place - await embed(live, spec);
-      if (spec.width !== "container" && (room < 0 || spec.concat)) {
+      let room = place - await embed(live, spec);
+      // Twice, since with the room for a plot that for its names may change.
+      for (let tries = 0; tries < 2 && needsFit(spec, room); tries += 1) {
         fit(spec, room);
-        await embed(live, spec);
+        room = place - await embed(live, spec);
       }
     } catch (error) {
       figure.classList.remove("is-live"); // what was drawn without scripts stays
