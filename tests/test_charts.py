@@ -2,21 +2,34 @@ import json
 import re
 import struct
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from depthbench.errors import ResultError
 from depthbench.report import charts
-from depthbench.report.charts import filling, png, specification, svg, with_own_ids
+from depthbench.report.chart_layout import FEW_LETTERS, LETTERS, filling, num_lines
+from depthbench.report.charts import png, specification, svg, with_own_ids
 from depthbench.report.figures import write_figures
 from depthbench.report.panels import PANELS, PanelKind
+from depthbench.report.panels.winners import TINTS
 from depthbench.report.summary import summarise
 from depthbench.report.tables import Heading
-from depthbench.report.theme import DARK, LIGHT, css_variables, family_place, shades
+from depthbench.report.theme import (
+    DARK,
+    LIGHT,
+    SHAPES,
+    contrast,
+    css_variables,
+    family_place,
+    shades,
+)
 from depthbench.report.values import Panel
 from tests.fixtures_results import ladder_run, make_run, quickstart_run, share, trial_rows
 
 FAMILIES = ("deep", "wide", "parallel_shallow", "hourglass")
+PAIRS = (("deep", 16), ("deep", 4), ("deep", 2), ("wide", 1), ("wide", 2))
+LONG = "parallel_shallow (L 16, d 128, residual scale 1/sqrt(L), norm rms, activation gelu)"
 HOSTILE = "</text></svg><script>alert(1)</script>\x1b[31m\u202e\n'\"&"
 
 
@@ -46,7 +59,7 @@ def dots(panel, **encodings):
     import altair as alt
 
     chart = alt.Chart(alt.Data(values=list(panel.rows))).mark_point()
-    return chart.encode(x="name:N", y="y:Q", **({"color": "family:N"} | encodings))
+    return chart.encode(**({"x": "name:N", "y": "y:Q", "color": "family:N"} | encodings))
 
 
 def linear(colour):
@@ -54,12 +67,16 @@ def linear(colour):
     return [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
 
 
-def contrast(first, second):
-    lights = []
-    for colour in (first, second):
-        red, green, blue = linear(colour)
-        lights.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
-    return (max(lights) + 0.05) / (min(lights) + 0.05)
+def mixed(colour, other, share):
+    """Return what is seen of a colour of which so much covers another."""
+    pairs = ((int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (colour, other))
+    parts = (round(share * a + (1 - share) * b) for a, b in zip(*pairs, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in parts)
+
+
+def test_contrasts_are_those_of_the_standard():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -69,6 +86,15 @@ def test_colours_stand_out_from_their_ground(theme):
             assert contrast(text, ground) >= 4.5, (text, ground)
     for colour in theme.families:
         assert contrast(colour, theme.paper) >= 3, colour
+        assert contrast(theme.ink, mixed(colour, theme.paper, TINTS[1])) >= 4.5, colour
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shades_go_evenly_from_one_that_can_be_seen_to_a_strong_one(theme, family):
+    found = [contrast(colour, theme.paper) for colour in shades(family, 5, theme)]
+    assert found[0] >= 3 and found[-1] >= 2 * found[0]
+    assert all(b / a >= 1.15 for a, b in pairwise(found))
 
 
 # What eyes without one kind of cone see, in linear light.
@@ -145,6 +171,37 @@ def test_variants_of_one_family_are_shades_of_its_colour(drawn):
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in scale["range"])
 
 
+def test_shades_of_sizes_go_from_the_smallest_on_and_each_view_may_have_its_own(drawn):
+    import altair as alt
+
+    rows = [{"name": i, "family": f, "depth": d, "y": 1} for i, (f, d) in enumerate(PAIRS)]
+
+    def views(panel):
+        found = [
+            dots(replace(panel, rows=tuple(r for r in panel.rows if r["family"] == f)), color=depth)
+            for f in ("deep", "wide")
+        ]
+        return alt.concat(*found).resolve_scale(color="independent")
+
+    depth = alt.Color("depth:O", title="depth L")
+    drawn(views)
+    deep, wide = specification(panel_of(rows))["concat"]
+    scale = deep["encoding"]["color"]["scale"]
+    assert scale == {"domain": [2, 4, 16], "range": shades("deep", 3, LIGHT)}
+    assert wide["encoding"]["color"]["scale"]["range"] == shades("wide", 2, LIGHT)
+    drawn(lambda panel: dots(panel, color=depth))
+    assert "scale" not in specification(panel_of(rows))["encoding"]["color"]  # of two families
+
+
+def test_each_family_has_a_symbol_in_the_order_of_its_colour(drawn):
+    drawn(lambda panel: dots(panel, shape="family:N"))
+    rows = [{"name": f, "family": f, "y": 1} for f in reversed(FAMILIES)]
+    encoding = specification(panel_of(rows))["encoding"]
+    assert encoding["shape"]["scale"]["domain"] == encoding["color"]["scale"]["domain"]
+    assert encoding["shape"]["scale"]["range"] == list(SHAPES[: len(FAMILIES)])
+    assert len(set(SHAPES)) == len(SHAPES) == len(LIGHT.families)
+
+
 def test_what_belongs_to_no_family_or_to_several_keeps_the_colours_of_its_chart(drawn):
     import altair as alt
 
@@ -170,6 +227,58 @@ def test_charts_of_one_view_fill_their_place_and_others_have_their_width(drawn):
     ):
         drawn(draw)
         assert filling(specification(panel_of(rows))).get("width") != "container"
+
+
+def names_down(panel):
+    return dots(panel, x="y:Q", y="name:N")
+
+
+def test_long_names_are_broken_and_never_cut(drawn):
+    drawn(names_down)
+    rows = [{"name": name, "family": "deep", "y": 1} for name in (LONG, "deep (L 2, d 8)")]
+    drawing = svg(specification(panel_of(rows)))
+    shown = " ".join(re.findall(r"<(?:text|tspan)[^>]*>([^<]+)<", drawing))
+    assert all(word in shown for word in LONG.split()) and "…" not in drawing
+    spec = specification(panel_of(rows))
+    assert num_lines(LONG, LETTERS) == 3
+    assert spec["height"]["step"] >= 3 * 12  # pixels
+    assert spec["usermeta"]["narrow"]["step"] > spec["height"]["step"]
+    assert spec["usermeta"]["narrow"]["letters"] == FEW_LETTERS
+
+
+@pytest.mark.parametrize(
+    ("name", "letters", "lines"),
+    [
+        ("deep", 18, 1),
+        ("deep (L 2, d 8)", 18, 1),
+        ("deep (L 16, d 1280)", 18, 2),
+        ("x" * 50, 18, 3),
+    ],
+)
+def test_lines_of_a_name(name, letters, lines):
+    assert num_lines(name, letters) == lines
+
+
+def test_names_have_room_in_wider_fonts_than_they_were_measured_in(drawn):
+    drawn(names_down)
+    name = "deep, a name of 30 letters abc"
+    spec = specification(panel_of([{"name": name, "family": "deep", "y": 1}]))
+    drawing = svg(spec)
+    (moved,) = re.findall(r'transform="translate\(([\d.]+),', drawing)[:1]
+    # Wide fonts, such as DejaVu and Verdana, take 7 pixels a letter at 12.
+    assert float(moved) >= 7 * len(name)
+
+
+def test_legends_have_as_many_columns_as_their_names_leave_room_for(drawn):
+    drawn(lambda panel: dots(panel, color="name:N"))
+
+    def columns(*names):
+        spec = specification(panel_of([{"name": n, "family": n, "y": 1} for n in names]))
+        return spec["config"]["legend"]["columns"], spec["usermeta"]["narrow"]["columns"]
+
+    assert columns("a", "b") == (6, 6)
+    assert columns("deep", "parallel_shallow") == (4, 2)
+    assert columns(LONG, "deep") == (2, 1)
 
 
 def test_a_panel_without_a_chart_or_rows_has_none(drawn, panels):

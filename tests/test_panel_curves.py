@@ -1,8 +1,12 @@
+import re
+
 import pytest
 
+from depthbench.report.charts import specification, svg
 from depthbench.report.panels.curves import MAX_POINTS, MAX_VARIANTS
 from depthbench.report.render import render
 from depthbench.report.summary import summarise
+from depthbench.report.theme import LIGHT, shades
 from tests.fixtures_results import curve_rows, make_run, only_panel, panels_in, trial_rows
 
 LOSSES = [0.10, 0.11, 0.12]
@@ -90,6 +94,57 @@ def test_of_many_variants_the_first_are_drawn_and_it_is_said():
     panel = only_panel(make_run(trials, curves=curves), "curves")
     assert len({row["variant"] for row in panel.rows}) == MAX_VARIANTS
     assert any(f"first {MAX_VARIANTS} of {MAX_VARIANTS + 2}" in note for note in panel.notes)
+
+
+def strokes(panel):
+    """Return how each line of a panel's chart is drawn: colour, width, dashes, a list a plot."""
+    drawing = svg(specification(panel))
+    plots = re.split("(?=mark-group role-scope concat)", drawing)
+    return [
+        [
+            (re.search(r'stroke="([^"]*)"', path), re.search(r'stroke-width="([^"]*)"', path))
+            for group in re.findall(r'class="mark-line role-mark.*?</g>', plot, re.DOTALL)
+            for path in re.findall("<path[^>]*>", group)
+        ]
+        for plot in plots
+    ]
+
+
+def test_variants_of_a_family_are_told_apart_and_so_are_families():
+    trials = [
+        row
+        for family in ("deep", "wide")
+        for depth in (2, 4, 8)
+        for width in (16, 32)
+        for row in trial_rows(family, LOSSES, depth=depth, width=width)
+    ]
+    curves = [row for trial in trials for row in curve_rows(trial["trial_id"], [2.0, 1.0])]
+    plots = [
+        {(colour[1], width[1]) for colour, width in found}
+        for found in strokes(only_panel(make_run(trials, curves=curves), "curves"))
+        if found
+    ]
+    assert [len(plot) for plot in plots] == [6, 6]
+    assert not {colour for colour, _ in plots[0]} & {colour for colour, _ in plots[1]}
+    assert all(len({width for _, width in plot}) == 2 for plot in plots)
+
+
+def test_one_variant_a_family_is_one_plot_in_the_families_colours():
+    trials = trial_rows("deep", LOSSES, depth=8, width=21) + trial_rows("wide", LOSSES, depth=1)
+    curves = [row for trial in trials for row in curve_rows(trial["trial_id"], [2.0, 1.0])]
+    (plot,) = strokes(only_panel(make_run(trials, curves=curves), "curves"))
+    assert {colour[1] for colour, _ in plot} == set(LIGHT.families[:2])
+
+
+def test_options_that_alone_differ_are_shades():
+    trials = [
+        row
+        for activation in ("relu", "gelu", "tanh")
+        for row in trial_rows("deep", LOSSES, activation=activation, variant_id=activation)
+    ]
+    curves = [row for trial in trials for row in curve_rows(trial["trial_id"], [2.0, 1.0])]
+    (plot,) = strokes(only_panel(make_run(trials, curves=curves), "curves"))
+    assert {colour[1] for colour, _ in plot} == set(shades("deep", 3, LIGHT))
 
 
 def test_people_read_the_finding_and_machines_the_points():

@@ -1,3 +1,5 @@
+from math import log2
+
 import pytest
 
 from tests.fixtures_results import make_run, only_panel, panels_in, trial_rows
@@ -56,14 +58,90 @@ def test_a_rate_that_diverges_is_no_end_of_the_grid_and_no_part_of_the_basin():
     assert "diverged" in panel.texts[0]
 
 
-def test_a_rate_that_falls_with_depth_is_said_to():
-    panel = rates(
-        sweep((0.3, 0.2, 0.1, 0.2), best=0.01, depth=2),
-        sweep((0.3, 0.1, 0.2, 0.3), best=0.003, depth=8),
-    )
+def shifts(panel):
+    """Return how far the best rate of each variant is said to lie from that of the smallest."""
+    return {
+        (row["depth"], row["width"]): (row["depth_shift"], row["width_shift"]) for row in panel.rows
+    }
+
+
+def planted(*shapes, activation="relu"):
+    """Return sweeps of networks whose best rate is planted: (depth, width, best)."""
+    return [
+        sweep(
+            [0.1 * (1 + abs(RATES.index(rate) - RATES.index(best))) for rate in RATES],
+            best=best,
+            depth=depth,
+            width=width,
+            activation=activation,
+            variant_id=f"{activation}-{depth}-{width}",
+        )
+        for depth, width, best in shapes
+    ]
+
+
+def test_a_rate_that_falls_with_depth_shifts_its_basin_by_the_log_of_the_ratio():
+    panel = rates(*planted((2, 32, 0.01), (4, 32, 0.01), (8, 32, 0.003)))
+    assert shifts(panel) == {
+        (2, 32): (None, None),
+        (4, 32): (0.0, None),
+        (8, 32): (pytest.approx(log2(0.3)), None),
+    }
     assert panel.finding == (
-        "The best rate of deep falls with depth, from 0.01 at L 2 to 0.003 at L 8."
+        "Basin shift of deep: over depth -1.7 (from 0.01 at L 2 to 0.003 at L 8, d 32); 4 rates."
     )
+    heading = [heading.key for heading in panel.headings].index("depth_shift")
+    assert [texts[heading] for texts in panel.texts] == ["-", "0", "-1.7"]
+
+
+def test_the_other_axis_is_held_and_shifts_at_its_sizes_are_a_range():
+    panel = rates(
+        *planted((2, 16, 0.01), (8, 16, 0.003), (2, 64, 0.003), (8, 64, 0.003)),
+    )
+    assert shifts(panel)[8, 64] == (0.0, 0.0)
+    assert shifts(panel)[8, 16] == (pytest.approx(log2(0.3)), None)
+    assert shifts(panel)[2, 64] == (None, pytest.approx(log2(0.3)))
+    assert panel.finding == (
+        "Basin shift of deep: over depth -1.7 to 0 (L 2 to 8, at 2 widths); over width -1.7 to 0 "
+        "(d 16 to 64, at 2 depths); 4 rates."
+    )
+
+
+def test_widths_that_follow_depth_at_a_budget_are_said_to():
+    panel = rates(*planted((2, 64, 0.01), (8, 32, 0.003)))
+    assert "L 8, widths following); 4 rates." in panel.finding
+
+
+def test_best_rates_at_the_end_of_the_grid_bound_a_shift_or_leave_it_unknown():
+    bounded = rates(*planted((2, 32, 0.03), (8, 32, 0.01)))
+    assert "over depth at most -1.6" in bounded.finding
+    assert bounded.rows[1]["depth_shift_doubt"] == "at most"
+    deeper = rates(*planted((2, 32, 0.01), (8, 32, 0.03)))
+    assert "over depth at least +1.6" in deeper.finding
+    unknown = rates(*planted((2, 32, 0.03), (8, 32, 0.03)))
+    assert "over depth unknown, since best rates lie at an end of the grid" in unknown.finding
+    assert "grid end" in unknown.texts[1]
+
+
+def test_two_rates_are_too_coarse_to_tell_a_shift():
+    sweeps = [
+        [row for row in found if row["lr"] in (0.003, 0.01)]
+        for found in planted((2, 32, 0.01), (8, 32, 0.003))
+    ]
+    panel = rates(*sweeps)
+    assert panel.rows[1]["depth_shift_num_rates"] == 2
+    assert "too coarse" in panel.texts[1]
+    assert "2 rates in common are too few to tell how far the best one shifts" in panel.finding
+    assert "Basin shift" not in panel.finding
+
+
+def test_kinds_of_a_family_have_shifts_of_their_own():
+    panel = rates(
+        *planted((2, 32, 0.01), (8, 32, 0.003)),
+        *planted((2, 32, 0.01), (8, 32, 0.01), activation="gelu"),
+    )
+    assert "Basin shift of deep, activation relu: over depth -1.7" in panel.finding
+    assert "Basin shift of deep, activation gelu: over depth 0 " in panel.finding
 
 
 def test_losses_are_those_of_validation_at_every_rate():

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from depthbench.report.charts import specification, svg
 from tests.fixtures_results import make_run, only_panel, panels_in, spread, timing_row, trial_rows
 
 SEEDS = (0.99, 1.0, 1.01)
@@ -34,6 +37,39 @@ def test_a_loss_that_does_not_fit_has_no_exponent():
     (row,) = panel.rows
     assert (row["is_told"], row["weights_exponent"], row["coefficient"]) == (False, None, None)
     assert panel.finding == "" and panel.texts[0][-1].startswith("no power law")
+
+
+def test_a_line_is_drawn_only_where_the_table_tells_a_law():
+    def drawn(*losses):
+        trials = [
+            row
+            for family, loss_of in zip(("deep", "wide"), losses, strict=False)
+            for row in sized(loss_of, family=family)
+        ]
+        drawing = svg(specification(only_panel(make_run(trials), "scaling")))
+        lines = re.findall(r'class="mark-line.*?</g>', drawing, re.DOTALL)
+        dots = re.findall(r'class="mark-symbol role-mark.*?</g>', drawing, re.DOTALL)
+        return sum(line.count("<path") for line in lines), sum(dot.count("<path") for dot in dots)
+
+    def bent(size):
+        return 0.2 + (size == 1_000)
+
+    def straight(size):
+        return 5 * size**-0.3
+
+    assert drawn(straight, bent) == (1, 8)
+    assert drawn(bent, bent) == (0, 8)
+    assert drawn(straight, straight) == (2, 8)
+
+
+def test_times_that_no_law_is_told_of_have_no_chart():
+    trials, timings = [], []
+    for depth in (2, 4, 8, 16):
+        trials += trial_rows("deep", [0.1, 0.2, 0.3], depth=depth, total_params=100)
+        timings.append(timing_row("deep", spread(1e-4 * (1 + 9 * (depth == 4))), depth=depth))
+    panel = only_panel(make_run(trials, timings), "scaling")
+    assert [row["is_told"] for row in panel.rows] == [False]
+    assert specification(panel) is None
 
 
 def test_each_family_has_a_law_of_its_own():

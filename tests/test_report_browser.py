@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,7 @@ from depthbench.report.trend.alarms import trend
 from depthbench.report.trend.render import render_trend
 from tests.fixtures_history import write_nights
 from tests.fixtures_results import claim, ladder_run, make_run, quickstart_run, trial_rows
+from tests.test_panels import DEPTHS, WIDTHS, network
 
 # A minute of browsers and pages.
 pytestmark = pytest.mark.slow
@@ -30,6 +32,11 @@ FLAGS = (
     "--window-size=1200,900",
 )
 WAIT_SECONDS = 20
+# A chart of several views is drawn again as soon as its size is known; then its place is let go.
+IS_DRAWN = """
+const live = arguments[0].querySelector(".live");
+return live.querySelector("svg path") !== null && live.style.minHeight === "";
+"""
 # The text of a page whose contrast with what is behind it is less than 4.5, or 3 where it is large.
 PALE_TEXT = """
 const canvas = document.createElement("canvas");
@@ -68,6 +75,67 @@ for (const element of document.body.querySelectorAll("*")) {
 }
 return { pale, count };
 """
+# Of the charts of a page: those that scroll, texts beyond an edge of their place, and labels of
+# axes and legends that touch one another.
+MISPLACED = """
+const found = { count: 0, scrolled: [], outside: [], left: [], touching: [] };
+for (const drawing of document.querySelectorAll(".drawing")) {
+  const title = drawing.getAttribute("aria-label").slice(0, 40);
+  if (drawing.scrollWidth > drawing.clientWidth) found.scrolled.push(title);
+  const place = drawing.getBoundingClientRect();
+  const labels = [];
+  for (const text of drawing.querySelectorAll(`${arguments[0]} text`)) {
+    if (!text.textContent.trim() || !text.checkVisibility({ opacityProperty: true })) continue;
+    const box = text.getBoundingClientRect();
+    found.count += 1;
+    if (box.left < place.left - 0.5) found.left.push([title, text.textContent]);
+    if (box.left < place.left - 0.5 || box.right > place.right + 0.5) {
+      found.outside.push([title, text.textContent]);
+    }
+    if (text.closest(".role-axis-label, .role-legend-label, .role-axis-title")) {
+      labels.push([text.textContent, box]);
+    }
+  }
+  labels.forEach(([name, a], index) => {
+    for (const [other, b] of labels.slice(index + 1)) {
+      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (width > 1 && height > 4) found.touching.push([title, name, other]);
+    }
+  });
+}
+return found;
+"""
+
+
+def grid_run():
+    """Return a run of grids of depth and width, with something to say in most panels."""
+    grid = product(("deep", "parallel_shallow"), DEPTHS, WIDTHS)
+    found = [network(*shape) for shape in [*grid, ("wide", 1, 128), ("hourglass", 8, 64)]]
+    trials, times, curves = ([row for part in found for row in part[i]] for i in range(3))
+    lost = trial_rows("hourglass", [None] * 3, statuses=["failed", "diverged", "unsupported"])
+    return make_run([*trials, *(row | {"budgets": []} for row in lost)], times, curves=curves)
+
+
+def options_run():
+    """Return a run whose variants differ in options alone, so that their names are long."""
+    trials = [
+        row
+        for place, norm in enumerate(("layer", "rms", "batch"))
+        for scale in ("learned", "1/sqrt(L)")
+        for lr in (0.001, 0.003, 0.01)
+        for row in trial_rows(
+            "parallel_shallow",
+            [(0.1 + 0.02 * place + 3 * abs(lr - 0.003)) * factor for factor in (0.97, 1.0, 1.03)],
+            lr=lr,
+            is_selected=lr == 0.003,
+            variant_id=f"{norm}-{scale}",
+            forward_flops=1000 * (1 + place),
+            norm=norm,
+            residual_scale=scale,
+        )
+    ]
+    return make_run(trials)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +175,9 @@ def pages(tmp_path_factory):
         found[name].write_text(render(summary, "html"), encoding="ascii")
     write_nights(folder, 9)
     write_nights(folder, 5, first=9, slower={(8, 32): 1.08, (2, 16): 0.9})
+    for name, run in (("grid", grid_run()), ("options", options_run())):
+        found[name] = folder / f"{name}.html"
+        found[name].write_text(render(summarise([run]), "html"), encoding="ascii")
     found["trend"] = folder / "trend.html"
     found["trend"].write_text(render_trend(trend(folder), "html"), encoding="ascii")
     return found
@@ -139,7 +210,7 @@ def draw_all(browser):
     for figure in browser.find_elements("css selector", "figure.chart"):
         browser.execute_script("arguments[0].scrollIntoView()", figure)
         WebDriverWait(browser, WAIT_SECONDS, poll_frequency=0.05).until(
-            lambda _, figure=figure: figure.find_elements("css selector", ".live svg path")
+            lambda _, figure=figure: browser.execute_script(IS_DRAWN, figure)
         )
 
 
@@ -209,14 +280,20 @@ def test_nothing_is_wider_than_the_screen(opened, name, width):
     assert widths[0] <= widths[1] <= width
 
 
-def test_a_chart_on_a_phone_shows_its_plot_without_scrolling(opened):
-    browser = opened(width=360, height=780)
-    for figure in of_one_view(browser):
-        drawing = figure.find_element("class name", "drawing")
-        inner, outer = browser.execute_script(
-            "return [arguments[0].scrollWidth, arguments[0].clientWidth]", drawing
-        )
-        assert inner <= outer
+@pytest.mark.parametrize("name", ["plain", "grid", "options", "hostile", "trend"])
+@pytest.mark.parametrize("width", [360, 375, 560, 768, 1200])
+def test_every_chart_is_seen_whole_without_scrolling(opened, name, width):
+    found = opened(name, width=width, height=780).execute_script(MISPLACED, ".live")
+    assert found["count"] >= 14
+    assert found["scrolled"] == found["outside"] == found["touching"] == []
+
+
+@pytest.mark.parametrize("name", ["plain", "grid", "options"])
+def test_without_scripts_a_chart_on_a_phone_begins_with_the_names_of_its_lines(opened, name):
+    browser = opened(name, width=375, height=780, scripts=False)
+    found = browser.execute_script(MISPLACED, ".static")
+    assert found["count"] >= 20
+    assert found["left"] == []
 
 
 @pytest.mark.parametrize("name", ["plain", "trend"])
@@ -245,13 +322,8 @@ def test_dark_is_the_readers_or_the_switchs_and_charts_follow(opened):
     assert colours(browser) == dark
 
 
-def test_small_charts_of_a_trend_fit_a_phone_below_one_another(opened):
+def test_every_small_chart_of_a_trend_is_there_on_a_phone(opened):
     browser = opened("trend", width=360, height=780)
-    drawing = browser.find_element("class name", "drawing")
-    inner, outer = browser.execute_script(
-        "return [arguments[0].scrollWidth, arguments[0].clientWidth]", drawing
-    )
-    assert inner <= outer
     assert len(browser.find_elements("css selector", ".live .mark-line.role-mark path")) == 12
 
 

@@ -121,21 +121,22 @@ def test_only_the_scripts_that_the_page_names_by_digest_may_run(page):
     assert not any(name.startswith("on") for element in page.elements for name in element)
 
 
-def test_the_answer_comes_first_then_claims_groups_panels_and_where_it_is_from(page, summary):
+def test_the_answer_comes_first_then_who_leads_at_what_cost_claims_and_the_rest(page, summary):
     report = summary.runs[0]
-    group = report.groups[0]
     text = page.text()
     order = [
         report.question,
-        group.answer,
-        "parallel-matches-deep",
+        report.groups[0].answer,
+        "Claims: 1 holds, 1 refuted, 1 undecided.",
         "Variants, best first",
-        report.panels[0].title,
-        "Where this is from",
-        "Depth tax",
+        "parallel-matches-deep",
     ]
     places = [text.index(plain_line(part)) for part in order]
     assert places == sorted(places)
+    assert [heading["text"].partition(":")[0] for heading in page.all("h2")] == [
+        *("Ranking", "Winner map", "Frontiers", "Claims", "Where this is from"),
+        *("Depth tax", "Where this is from"),
+    ]
 
 
 def test_a_page_has_all_numbers_of_the_other_formats(page, summary):
@@ -158,7 +159,7 @@ def test_every_chart_is_drawn_without_scripts_and_has_its_table(page, summary):
     assert "test loss" in drawings[0]["text"]
     specs = [json.loads(spec["text"]) for spec in page.all("script", type="application/json")]
     assert len(specs) == num_panels and specs[0]["width"] == "container"
-    panels = [panel for report in summary.runs for panel in report.panels]
+    panels = [p for report in summary.runs for p in report.panels if not p.is_of_group_table]
     for details, panel in zip(page.all("details", class_="data"), panels, strict=True):
         assert all(text in " ".join(details["text"].split()) for row in panel.texts for text in row)
 

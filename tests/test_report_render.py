@@ -52,6 +52,25 @@ def test_the_answer_comes_before_any_number_of_a_table(summary):
     assert text.index("has the lowest test loss") < text.index("holds") < text.index("weights")
 
 
+@pytest.mark.parametrize("format", ["terminal", "md"])
+def test_claims_come_after_who_leads_at_what_cost_and_before_what_explains_it(format):
+    trials = [
+        row
+        for family in ("deep", "parallel_shallow")
+        for lr, factor in ((0.003, 1.0), (0.01, 1.2))
+        for row in trial_rows(
+            family, [factor * loss for loss in DEEP], lr=lr, is_selected=lr == 0.003
+        )
+    ]
+    for row in trials:
+        row["forward_flops"] *= 1 + (row["family"] == "deep")
+    report = summarise([make_run(trials, claims=[claim()])])
+    text = render(report, format, console(200))
+    order = ["has the lowest", "Claims: 1", "Winner map", "Frontiers", "planted-claim", "Learning"]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+
+
 def test_a_wide_terminal_needs_fewer_tables(summary):
     rules = [render(summary, "terminal", console(w)).count("───\n") for w in (60, 80, 120)]
     assert rules == sorted(rules, reverse=True)

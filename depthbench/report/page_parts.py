@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from depthbench.report.charts import Spec, filling, specification, svg, with_own_ids
+from depthbench.report.chart_layout import filling
+from depthbench.report.chart_parts import Spec
+from depthbench.report.charts import specification, svg, with_own_ids
 from depthbench.report.tables import Heading
 from depthbench.report.theme import PAGE
 from depthbench.report.values import Panel

@@ -1,4 +1,4 @@
-"""Write a report as a page: the answer, the verdicts, then each group with its charts."""
+"""Write a report as a page: the answer, who leads at what cost, the verdicts, then analyses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from depthbench.report.columns import key_columns, legend, sections
 from depthbench.report.origin import citation, environment_facts, run_facts
 from depthbench.report.page import render_page
 from depthbench.report.page_parts import Figure, Table, figure_of
+from depthbench.report.panels import parted
 from depthbench.report.render_terminal import claim_text, group_title, remarks
 from depthbench.report.values import Group, RunReport, Summary
-from depthbench.report.verdicts import Judgement
+from depthbench.report.verdicts import Judgement, verdict_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Part:
     group: Group
     table: Table
     legend: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    ranking: Figure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,21 @@ def summary_html(summary: Summary) -> str:
 
 
 def _run_facts(report: RunReport, place: str) -> dict[str, Any]:
-    figures = [
-        figure_of(panel, f"{place}-p{index}") for index, panel in enumerate(report.panels, 1)
-    ]
-    parts = list(_parts(report, figures, place))
+    leading, others = parted(report.panels)
+    figures = {
+        id(panel): figure_of(panel, f"{place}-p{index}")
+        for index, panel in enumerate(report.panels, 1)
+    }
     return {
         "id": place,
         "report": report,
         "state": report.status if report.is_complete else f"{report.status}, incomplete",
+        "verdicts": verdict_counts(report.claims),
         "claims": [_claim(judgement) for judgement in report.claims],
-        "parts": parts,
-        "figures": [figure for figure in figures if figure.panel.group is None],
-        "all_figures": figures,
+        "parts": list(_parts(report, list(figures.values()), place)),
+        "leading": [figures[id(panel)] for panel in leading],
+        "others": [figures[id(panel)] for panel in others],
+        "all_figures": list(figures.values()),
         "facts": run_facts(report),
         "environment": environment_facts(report.origin),
         "citation": citation(report),
@@ -70,14 +74,17 @@ def _run_facts(report: RunReport, place: str) -> dict[str, Any]:
 
 
 def _parts(report: RunReport, figures: Sequence[Figure], place: str) -> Iterator[Part]:
+    rankings = [figure for figure in figures if figure.panel.is_of_group_table]
     for index, group in enumerate(report.groups):
+        ranking = next((figure for figure in rankings if figure.panel.group == index), None)
+        title = group_title(group)
         yield Part(
             id=f"{place}-g{index + 1}",
-            title=group_title(group),
+            title=f"Ranking: {title}" if ranking else title,
             group=group,
             table=_group_table(group),
             legend=tuple(legend(group)),
-            figures=tuple(figure for figure in figures if figure.panel.group == index),
+            ranking=ranking,
         )
 
 

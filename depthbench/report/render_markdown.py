@@ -1,14 +1,15 @@
-"""Write a report as Markdown: the answer, the verdicts, then one whole table a group."""
+"""Write a report as Markdown: the answer, one whole table a group, the verdicts, then analyses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from depthbench.report.columns import key_columns, legend, sections
+from depthbench.report.panels import parted
 from depthbench.report.render_terminal import claim_text, cut_text, group_title
 from depthbench.report.tables import Heading, markdown, markdown_table
 from depthbench.report.values import Group, Panel, RunReport, Summary
-from depthbench.report.verdicts import Judgement
+from depthbench.report.verdicts import Judgement, verdict_counts
 
 
 def summary_markdown(summary: Summary) -> str:
@@ -26,12 +27,13 @@ def _run_markdown(report: RunReport) -> str:
     device = f", on {report.device}" if report.device else ""
     created = f", begun {report.created_at}" if report.created_at else ""
     blocks.append(markdown(f"{facts}{device}{created}."))
-    blocks.append(_items(report.notes))
+    blocks += [_items(report.notes), markdown(verdict_counts(report.claims))]
+    blocks += [_group_markdown(group) for group in report.groups]
+    leading, others = parted(report.panels)
+    blocks += [_panel_markdown(panel) for panel in leading]
     if report.claims:
         blocks += ["## Claims", judgements_markdown(report.claims)]
-    blocks += [_group_markdown(group) for group in report.groups]
-    told = [panel for panel in report.panels if not panel.is_of_group_table]
-    blocks += [_panel_markdown(panel) for panel in told]
+    blocks += [_panel_markdown(panel) for panel in others]
     return "\n\n".join(block for block in blocks if block)
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from depthbench.report.answer import budget_text
 from depthbench.report.columns import legend, pack
+from depthbench.report.panels import parted
 from depthbench.report.tables import plain_line, rich_table, split_columns
 from depthbench.report.values import Group, Panel, RunReport, Summary, VariantRow
-from depthbench.report.verdicts import WHY, Judgement
+from depthbench.report.verdicts import WHY, Judgement, verdict_counts
 from depthbench.units import counted
 
 if TYPE_CHECKING:
@@ -53,18 +54,30 @@ def _run_parts(report: RunReport, width: int) -> Iterator[RenderableType]:
     for note in report.notes:
         yield Text(plain_line(note), style="yellow")
     if report.claims:
-        yield Text()
-        yield from judgement_parts(report.claims)
+        yield Text(verdict_counts(report.claims))
     for group in report.groups:
         yield from _group_parts(group, width, is_alone=len(report.groups) == 1)
-    for panel in report.panels:
-        if not panel.is_of_group_table:
-            yield from _panel_parts(panel, width)
+    yield from _analyses(report, width)
     lines = dict.fromkeys(line for group in report.groups for line in legend(group))
     if lines:
         yield Text()
     for line in lines:
         yield Text(line, style="dim")
+
+
+def _analyses(report: RunReport, width: int) -> Iterator[RenderableType]:
+    """Yield the panels, with the claims after those that belong to the answer."""
+    from rich.text import Text
+
+    leading, others = parted(report.panels)
+    for panel in leading:
+        yield from _panel_parts(panel, width)
+    if report.claims:
+        yield Text()
+        yield Text("Claims", style="bold")
+        yield from judgement_parts(report.claims)
+    for panel in others:
+        yield from _panel_parts(panel, width)
 
 
 def _title(report: RunReport) -> str:

@@ -20,8 +20,20 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, s
 WIDTH, HEIGHT = 600, 300
 # Of each plot where a chart has several: two fit beside one another.
 SMALL_WIDTH, SMALL_HEIGHT = 270, 200
-# How far variants of one family go from its colour towards the paper, and towards the ink.
-_PALEST, _DARKEST = 0.35, 0.5
+# The strongest shade of a family is its colour mixed with so much ink; the palest has as much paper
+# as leaves it this contrast.
+_STRONGEST, _LEAST_CONTRAST = 0.5, 3.0
+# Symbols of families, in the order of their colours: what the eye does not tell by colour.
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +115,15 @@ PAGE = Theme(
 
 def css_variables(theme: Theme) -> dict[str, str]:
     """Return the values of a theme by the names that `PAGE` knows them by."""
-    plain = {
+    found = {
         field.name: getattr(theme, field.name)
         for field in fields(theme)
         if field.name != "families"
     }
-    return plain | {f"family-{index}": colour for index, colour in enumerate(theme.families)}
+    for place, colour in enumerate(theme.families):
+        pale, strong = _ends(place, theme)
+        found |= {f"family-{place}": colour, f"pale-{place}": pale, f"strong-{place}": strong}
+    return found
 
 
 def family_place(family: str) -> int:
@@ -128,20 +143,43 @@ def in_order(families: Iterable[str]) -> list[str]:
 
 
 def shades(family: str, num: int, theme: Theme) -> list[str]:
-    """Return colours for so many variants of one family, from pale to dark; one is the family's."""
-    colour = theme.families[family_place(family)]
+    """Return colours for so many variants of one family, from pale to strong; one is the family's.
+
+    Every one stands out from the paper by 3:1 or more.
+    """
+    place = family_place(family)
     if num == 1:
-        return [colour]
-    found = []
-    for index in range(num):
-        place = 2 * index / (num - 1) - 1
-        ground, depth = (theme.paper, -_PALEST) if place < 0 else (theme.ink, _DARKEST)
-        found.append(_mixed(colour, ground, 1 - place * depth))
-    return found
+        return [theme.families[place]]
+    pale, strong = _ends(place, theme)
+    return [_mixed(pale, strong, 1 - index / (num - 1)) for index in range(num)]
+
+
+def _ends(place: int, theme: Theme) -> tuple[str, str]:
+    """Return the palest and the strongest shade of a colour of the theme."""
+    if theme is PAGE:
+        return f"var(--pale-{place})", f"var(--strong-{place})"
+    colour = theme.families[place]
+    mixtures = (_mixed(colour, theme.paper, share / 100) for share in range(101))
+    pale = next((m for m in mixtures if contrast(m, theme.paper) >= _LEAST_CONTRAST), colour)
+    return pale, _mixed(colour, theme.ink, _STRONGEST)
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours, written in hex: 1 to 21 (WCAG 2.2, 1.4.3)."""
+    low, high = sorted((_luminance(first), _luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = (part / 255 for part in _channels(colour))
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _mixed(colour: str, other: str, share: float) -> str:
     """Return a mixture with so much of the first colour."""
+    if share in (0, 1):
+        return colour if share else other
     if not (_is_hex(colour) and _is_hex(other)):
         return f"color-mix(in srgb, {colour} {100 * share:.0f}%, {other})"
     parts = zip(_channels(colour), _channels(other), strict=True)
@@ -175,10 +213,20 @@ def chart_config(theme: Theme, *, is_one_view: bool = True) -> dict[str, Any]:
             "stroke": None,
             "continuousWidth": WIDTH if is_one_view else SMALL_WIDTH,
             "continuousHeight": HEIGHT if is_one_view else SMALL_HEIGHT,
+            "discreteWidth": WIDTH if is_one_view else SMALL_WIDTH,
             "step": 26,
         },
-        "axis": text | lines | {"titlePadding": 8},
-        "legend": text | {"orient": "top", "columns": 4, "symbolSize": 80, "symbolOpacity": 1},
+        "axis": text | lines | {"titlePadding": 8, "labelSeparation": 6},
+        "axisDiscrete": {"labelAngle": 0},
+        "legend": text
+        | {
+            "orient": "top",
+            "titleOrient": "left",
+            "titlePadding": 10,
+            "symbolSize": 80,
+            "symbolOpacity": 1,
+            "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
+        },
         "header": text,
         "title": {
             "color": theme.ink,
@@ -186,12 +234,17 @@ def chart_config(theme: Theme, *, is_one_view: bool = True) -> dict[str, Any]:
             "fontSize": 13,
             "fontWeight": "normal",
             "anchor": "start",
+            "frame": "group",
         },
         "mark": {"color": theme.accent},
-        "line": {"strokeWidth": 2},
+        # No width of lines here, which would outdo a chart that tells lines apart by it; it is 2.
         "point": {"size": 60, "filled": True},
         "rule": {"color": theme.muted, "strokeWidth": 1.5},
         "text": {"color": theme.ink, "fontSize": 12},
+        "style": {
+            "faint": {"color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3]},
+            "halo": {"stroke": theme.paper, "strokeWidth": 3},  # behind text on lines
+        },
         "range": {
             "category": list(theme.families),
             "heatmap": {"scheme": "viridis"},

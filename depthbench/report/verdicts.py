@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -163,3 +164,14 @@ def exit_code(
     if num_failed:
         return 1
     return 4 if is_strict and "undecided" in verdicts else 0
+
+
+def verdict_counts(judgements: Sequence[Judgement]) -> str:
+    """Return how many claims have which verdict, in a line: Claims: 2 hold, 1 undecided."""
+    nums = Counter(judgement.verdict for judgement in judgements)
+    words = [
+        f"{nums[verdict]:,} {'hold' if verdict == 'holds' and nums[verdict] > 1 else verdict}"
+        for verdict in WHY
+        if nums[verdict]
+    ]
+    return f"Claims: {', '.join(words)}." if words else ""

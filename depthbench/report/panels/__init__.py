@@ -38,19 +38,23 @@ class PanelKind:
     draw: Callable[[Panel], Any]
 
 
+# As a reader asks: who leads, does that change with the budget, at what cost; then, after the
+# claims, what depth and width do to the loss and to time, and how that goes on; then what speaks
+# against it: unsuitable rates, too short a training, networks that can but overfit, failures.
 PANELS: dict[str, PanelKind] = {
     "ranking": PanelKind(ranking.panels_of, ranking.draw),
     "winners": PanelKind(winners.panels_of, winners.draw),
     "frontier": PanelKind(frontier.panels_of, frontier.draw),
     "heat_map": PanelKind(heat_map.panels_of, heat_map.draw),
-    "curves": PanelKind(curves.panels_of, curves.draw),
-    "learning_rates": PanelKind(learning_rates.panels_of, learning_rates.draw),
     "depth_tax": PanelKind(depth_tax.panels_of, depth_tax.draw),
-    "determination": PanelKind(determination.panels_of, determination.draw),
     "scaling": PanelKind(scaling.panels_of, scaling.draw),
+    "learning_rates": PanelKind(learning_rates.panels_of, learning_rates.draw),
+    "curves": PanelKind(curves.panels_of, curves.draw),
+    "determination": PanelKind(determination.panels_of, determination.draw),
     "problems": PanelKind(problems.panels_of, problems.draw),
 }
-
+# Those that belong to the answer; claims come after them.
+LEADING = ("ranking", "winners", "frontier")
 
 # Panels that are of many runs, and so of other evidence, have their charts here.
 CHARTS_OF_MANY_RUNS: dict[str, Callable[[Panel], Any]] = {trend_panel.KIND: trend_panel.draw}
@@ -59,6 +63,18 @@ CHARTS_OF_MANY_RUNS: dict[str, Callable[[Panel], Any]] = {trend_panel.KIND: tren
 def panels_of(evidence: Evidence) -> tuple[Panel, ...]:
     """Return every panel that a run has something to say in, its text tamed."""
     return tuple(_tamed(panel) for kind in PANELS.values() for panel in kind.panels_of(evidence))
+
+
+def parted(panels: Sequence[Panel]) -> tuple[list[Panel], list[Panel]]:
+    """Return the panels that come before a report's claims, and those after them.
+
+    The ranking, whose numbers are those of a group's table, is in neither: it stands with that.
+    """
+    others = [panel for panel in panels if not panel.is_of_group_table]
+    return (
+        [panel for panel in others if panel.kind in LEADING],
+        [panel for panel in others if panel.kind not in LEADING],
+    )
 
 
 def draw(panel: Panel) -> Any:

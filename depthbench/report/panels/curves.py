@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from depthbench.record import METRIC_BOUNDS
 from depthbench.report.groups import Gathering
-from depthbench.report.panels.evidence import Evidence, color_of, titled
+from depthbench.report.panels.evidence import Evidence, titled
+from depthbench.report.panels.scales import loss_scale
+from depthbench.report.panels.telling_apart import Lines, plots
 from depthbench.report.rows import Row, join
 from depthbench.report.statistics import CONFIDENCE, MIN_SEEDS
 from depthbench.report.tables import Heading
@@ -26,6 +28,8 @@ MAX_VARIANTS = 20  # of one group, the best first: more lines cannot be told apa
 # All points of a report: many series have fewer each, so that its page stays small.
 _MAX_TOTAL = 20_000
 _MIN_POINTS = 20
+# Bands of more variants than this in one plot hide one another.
+_MAX_BANDS = 4
 # A validation loss so far above its lowest has begun to rise for good; so far below its value at
 # nine tenths of the training, it still falls.
 _RISEN = 0.05
@@ -75,26 +79,30 @@ def draw(panel: Panel) -> Any:
     """Return the curves, training dashed and validation solid, with the bands of their means."""
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-        x=alt.X("step:Q", title="optimizer steps"),
-        color=color_of(panel),
-        detail=["variant:N", "split:N"],
-    )
-    scale = alt.Scale(zero=False)
-    band = base.mark_area(opacity=0.2).encode(
-        y=alt.Y("low:Q", title=METRIC, scale=scale), y2="high:Q"
-    )
-    dash = alt.StrokeDash(
-        "split:N",
-        title=None,
-        scale=alt.Scale(domain=list(_SPLITS.values()), range=[[4, 3], [1, 0]]),
-    )
-    line = base.mark_line().encode(
-        y=alt.Y("value:Q", title=METRIC, scale=scale),
-        strokeDash=dash,
-        tooltip=["variant:N", "split:N", "step:Q", "value:Q", "low:Q", "high:Q"],
-    )
-    return band.transform_filter("isValid(datum.low)") + line
+    rows = panel.rows
+    losses, steps = [row["value"] for row in rows], [row["step"] for row in rows]
+
+    def plot(rows: Sequence[Row], lines: Lines, title: str) -> Any:
+        scale = alt.Scale(domain=[min(steps), max(steps)], nice=False)
+        base = alt.Chart(alt.Data(values=list(rows))).encode(
+            x=alt.X("step:Q", title="optimizer steps", scale=scale, axis=alt.Axis(tickCount=5)),
+            y=loss_scale("value", losses, (), METRIC),
+            detail=["variant:N", "split:N"],
+        )
+        dashes = alt.Scale(domain=list(_SPLITS.values()), range=[[4, 3], [1, 0]])
+        line = lines.on(base.mark_line()).encode(
+            strokeDash=alt.StrokeDash("split:N", title=None, scale=dashes),
+            tooltip=["variant:N", "split:N", "step:Q", "value:Q", "low:Q", "high:Q"],
+        )
+        if len({row["variant"] for row in rows}) > _MAX_BANDS:
+            return line.properties(title=title)
+        band = base.mark_area(opacity=0.15).encode(
+            y=loss_scale("low", losses, (), METRIC), y2="high:Q", color=lines.color()
+        )
+        is_told = f"isValid(datum.low) && datum.split == '{_SPLITS['val']}'"
+        return (band.transform_filter(is_told) + line).properties(title=title)
+
+    return plots(rows, plot)
 
 
 def _points(curves: DataFrame) -> _Points:
@@ -120,7 +128,7 @@ def _series_of(gathering: Gathering, group: Group, points: _Points, most: int) -
     entries = {entry.settings["variant_id"]: entry for entry in gathering.entries}
     for row in group.rows[:MAX_VARIANTS]:
         facts: Row = {"variant": row.full_name, "short": row.name, "family": row.family}
-        facts |= {"depth": row.depth, "width": row.width}
+        facts |= {"depth": row.depth, "width": row.width, "extra": row.extra}
         trials = [t["trial_id"] for t in entries[row.variant_id].trials if t["status"] == "ok"]
         for split, name in _SPLITS.items():
             curves = [points[trial, split] for trial in trials if (trial, split) in points]
@@ -158,7 +166,10 @@ def _band(values: Any) -> tuple[Any | None, Any | None]:
 
 def _panel(series: Sequence[_Series], group: Group, where: str, place: int) -> Panel:
     rows = [row for found in series for row in _rows(found)]
-    notes = [f"The mean over seeds at each variant's best learning rate, {CONFIDENCE:.0%} band."]
+    notes = [
+        f"Means over seeds, each variant at its best learning rate. Bands: {CONFIDENCE:.0%}, of "
+        f"the validation loss, where a plot has {_MAX_BANDS} variants or fewer."
+    ]
     if len(group.rows) > MAX_VARIANTS:
         notes.append(f"The first {MAX_VARIANTS} of {len(group.rows)} variants, by rank.")
     if any(found.low is None for found in series):

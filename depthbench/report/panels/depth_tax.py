@@ -7,6 +7,7 @@ from typing import Any
 
 from depthbench.report.depth_tax import MAX_RESIDUAL
 from depthbench.report.panels.evidence import Evidence
+from depthbench.report.panels.scales import cost_scale, size_scale
 from depthbench.report.rows import Row
 from depthbench.report.statistics import Estimate
 from depthbench.report.tables import Heading
@@ -58,18 +59,27 @@ def draw(panel: Panel) -> Any:
     """Return a chart of what a layer costs against the width, a line for each way of timing."""
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-        x=alt.X("width:Q", title="width d", scale=alt.Scale(type="log", base=2)),
-        color=alt.Color("timed:N", title=None),
+    rows = panel.rows
+    ends = [row[name] for row in rows for name in ("per_layer_low", "per_layer_high")]
+    costs = [row["per_layer_seconds"] for row in rows] + ends
+    ways = alt.Scale(domain=list(dict.fromkeys(row["timed"] for row in rows)))
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        x=size_scale(alt.X, "width", [row["width"] for row in rows], "width d"),
+        color=alt.Color("timed:N", title=None, scale=ways),
+        tooltip=["timed:N", "width:Q", "depths:N", "per_layer_seconds:Q", "fixed_seconds:Q"],
     )
-    cost = alt.Y("per_layer_seconds:Q", title="a layer (seconds)", scale=alt.Scale(type="log"))
-    ends = base.mark_rule().encode(
-        y=alt.Y("per_layer_low:Q", title="a layer (seconds)"), y2="per_layer_high:Q"
+    title = "one more layer"
+    bars = base.mark_rule().encode(
+        y=cost_scale(alt.Y, "per_layer_low", costs, title, "s"), y2="per_layer_high:Q"
     )
-    told = ["timed:N", "width:Q", "depths:N", "per_layer_seconds:Q", "fixed_seconds:Q"]
-    return ends.transform_filter("datum.per_layer_low > 0") + base.mark_line(point=True).encode(
-        y=cost, tooltip=told
-    ).transform_filter("datum.per_layer_seconds > 0")
+    known = base.transform_filter("datum.per_layer_seconds > 0").encode(
+        y=cost_scale(alt.Y, "per_layer_seconds", costs, title, "s")
+    )
+    dots = known.mark_point(filled=True, size=80, opacity=1).encode(
+        shape=alt.Shape("timed:N", title=None, scale=ways)
+    )
+    shown = bars.transform_filter("datum.per_layer_low > 0")
+    return shown + known.mark_line() + dots
 
 
 def _row(layer: LayerCost) -> Row:
@@ -109,9 +119,11 @@ def _finding(layers: Sequence[LayerCost]) -> str:
     for layer in layers:
         cost = layer.per_layer
         if layer.is_linear and cost.low is not None and cost.low > 0:
+            rest = layer.fixed.value
+            told = format_seconds(rest) if rest > 0 else "nothing that could be told"
             return (
                 f"At width {layer.width} ({layer.name}) one more layer costs {_seconds(cost)}; "
-                f"all that is not layers, {format_seconds(layer.fixed.value)}."
+                f"all that is not layers, {told}."
             )
     return ""
 

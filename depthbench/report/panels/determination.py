@@ -63,9 +63,9 @@ def draw(panel: Panel) -> Any:
     import altair as alt
 
     order = [_bin_name(low, high) for low, high in BINS]
-    charts = []
+    charts, data = [], alt.Data(values=list(panel.rows))
     for metric, title in zip(_METRICS, ("training loss", "validation loss"), strict=True):
-        base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
+        base = alt.Chart(data).encode(
             x=alt.X("bin:N", title="ratio Q", sort=order, axis=alt.Axis(labelAngle=0)),
             color=alt.Color("family:N", title=None),
         )
@@ -73,9 +73,12 @@ def draw(panel: Panel) -> Any:
             y=alt.Y(f"{metric}_low:Q", title=title), y2=f"{metric}_high"
         )
         told = ["family:N", "bin:N", f"{metric}:Q", "num_variants:Q", "num_trials:Q"]
-        line = base.mark_line(point=True).encode(y=alt.Y(f"{metric}:Q", title=title), tooltip=told)
-        charts.append(rules.transform_filter(f"isValid(datum.{metric}_low)") + line)
-    return alt.hconcat(*(chart.properties(width=alt.Step(70)) for chart in charts))
+        known = base.encode(y=alt.Y(f"{metric}:Q", title=title), tooltip=told)
+        bars = rules.transform_filter(f"isValid(datum.{metric}_low)")
+        symbol = alt.Shape("family:N", title=None)
+        dots = known.mark_point(filled=True, opacity=1).encode(shape=symbol)
+        charts.append(bars + known.mark_line() + dots)
+    return alt.concat(*charts, columns=2)
 
 
 def ratio_of(entry: Entry) -> float | None:

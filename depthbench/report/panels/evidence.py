@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from depthbench.report.answer import budget_text
 from depthbench.report.contests import Contest, contests_of
@@ -13,7 +13,7 @@ from depthbench.report.tables import Heading
 
 if TYPE_CHECKING:
     from depthbench.report.groups import Gathering
-    from depthbench.report.values import DepthTax, Group, Panel, Problem
+    from depthbench.report.values import DepthTax, Group, Problem
     from depthbench.store import Run
 
 
@@ -66,12 +66,3 @@ def filled(
         tuple(headings[i] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in texts),
     )
-
-
-def color_of(panel: Panel) -> Any:
-    """Return the colour of a chart's marks: the family's; the depth's where there is one family."""
-    import altair as alt
-
-    if len({row["family"] for row in panel.rows}) > 1:
-        return alt.Color("family:N", title=None)
-    return alt.Color("depth:O", title="depth L")

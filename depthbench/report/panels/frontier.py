@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,10 @@ from depthbench.report.answer import metric_name
 from depthbench.report.contests import Contest
 from depthbench.report.costs import Cost, costs_of, left_out, write_cost
 from depthbench.report.draws import frontier_shares
-from depthbench.report.panels.evidence import Evidence, color_of, titled
+from depthbench.report.panels.evidence import Evidence, titled
+from depthbench.report.panels.labels import Side, place_names, text_beside
+from depthbench.report.panels.scales import cost_scale, fractions, loss_fractions, loss_scale
+from depthbench.report.panels.telling_apart import color_of, has_several, symbol_of
 from depthbench.report.rows import Row, join
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.tables import Heading
@@ -21,6 +25,7 @@ TITLE = "Frontiers: quality against cost"
 SURE = 0.95
 _PROBABILITY = "_probability"
 _MAX_NAMED = 4
+_ENDS = ("low", "high")
 
 
 def panels_of(evidence: Evidence) -> list[Panel]:
@@ -34,7 +39,10 @@ def panels_of(evidence: Evidence) -> list[Panel]:
 
 
 def draw(panel: Panel) -> Any:
-    """Return a chart for each cost: loss against it, points faint that are likely beaten."""
+    """Return a chart for each cost: loss against it, the frontier, dots full that are likely on it.
+
+    Where a family has several variants, those on the frontier are named.
+    """
     import altair as alt
 
     ends = [
@@ -42,32 +50,83 @@ def draw(panel: Panel) -> Any:
         for heading in panel.headings
         if heading.key.endswith(_PROBABILITY)
     ]
-    rows, color = alt.Data(values=list(panel.rows)), color_of(panel)
-    return alt.concat(*(_against(rows, key, title, color) for key, title in ends), columns=2)
+    data = alt.Data(values=list(panel.rows))  # one for all charts, so that it is there once
+    charts = [_against(panel.rows, data, key, title) for key, title in ends]
+    return alt.concat(*charts, columns=2) if len(charts) > 1 else charts[0]
 
 
-def _against(rows: Any, key: str, title: str, color: Any) -> Any:
+def _against(rows: Sequence[Row], data: Any, key: str, title: str) -> Any:
+    """Return the chart of one cost."""
     import altair as alt
 
+    costs = [row[key] for row in rows if row[key] is not None]
+    losses, reach = [row["value"] for row in rows], [row[end] for row in rows for end in _ENDS]
+    unit = "s" if key.endswith("_seconds") else "B" if key.endswith("_bytes") else ""
+    known = (
+        alt.Chart(data)
+        .transform_filter(f"isValid(datum.{key})")
+        .encode(
+            x=cost_scale(alt.X, key, costs, title, unit),
+            y=loss_scale("value", losses, reach, "loss"),
+            tooltip=["variant:N", f"{key}:Q", "value:Q", f"{key}{_PROBABILITY}:Q"],
+        )
+    )
+    bars = known.transform_filter("isValid(datum.low)").mark_rule(opacity=0.3, strokeWidth=1)
+    low = loss_scale("low", losses, reach, "loss")
+    layers = [bars.encode(y=low, y2="high:Q", color=color_of(rows))]
+    there = [row for row in rows if row[key] is not None]
+    names = [row["variant"] for row in _frontier(there, key)]
+    on = known.transform_filter(alt.FieldOneOfPredicate(field="variant", oneOf=names))
+    layers += [on.mark_line(style="faint", interpolate="step-after"), _dots(known, rows, key)]
+    if has_several(rows):
+        layers += _names(known, there, key, reach)
+    return alt.layer(*layers)
+
+
+def _frontier(rows: Sequence[Row], key: str) -> list[Row]:
+    """Return the rows that no other one beats in the means of both, from the cheapest on."""
+    found: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row[key], row["value"])):
+        if not found or row["value"] < found[-1]["value"]:
+            found.append(row)
+    return found
+
+
+def _dots(known: Any, rows: Sequence[Row], key: str) -> Any:
+    """Return the variants as dots, as full as it is likely that they are on the frontier."""
+    import altair as alt
+
+    full = alt.Scale(domain=[0, 1], range=[0.05, 1])
     share = f"{key}{_PROBABILITY}"
-    unit = " (seconds)" if "_seconds" in key else " (bytes)" if key.endswith("_bytes") else ""
-    # Loss is not on a log scale, since it may be 0.
-    quality = alt.Y("value:Q", title="loss", scale=alt.Scale(zero=False))
-    cost = alt.X(
-        f"{key}:Q",
-        title=f"{title}{unit}",
-        scale=alt.Scale(type="log", nice=False, padding=15),
-        axis=alt.Axis(format="~s", tickCount=5),
+    dots = known.mark_point(filled=True, size=70, opacity=1, strokeWidth=1.5).encode(
+        color=color_of(rows), stroke=color_of(rows, alt.Stroke), shape=symbol_of(rows)
     )
-    told = ["variant:N", f"{key}:Q", "value:Q", f"{share}:Q"]
-    known = alt.Chart(rows).transform_filter(f"isValid(datum.{key})").encode(x=cost, tooltip=told)
-    rules = known.mark_rule(opacity=0.4).encode(alt.Y("low:Q", title="loss"), y2="high:Q")
-    faint = alt.Scale(domain=[0, 1], range=[0.15, 1])
-    points = known.mark_point(filled=True, size=70).encode(
-        y=quality, opacity=alt.Opacity(f"{share}:Q", legend=None, scale=faint)
-    )
-    bars = rules.transform_filter("isValid(datum.low)")
-    return bars.encode(color=color) + points.encode(color=color)
+    if all(row[share] is None for row in rows):
+        return dots
+    return dots.encode(fillOpacity=alt.FillOpacity(f"{share}:Q", legend=None, scale=full))
+
+
+def _names(known: Any, rows: Sequence[Row], key: str, reach: Sequence[Any]) -> list[Any]:
+    """Return the names of what is on a frontier, where they find room."""
+    import altair as alt
+
+    x = fractions([row[key] for row in rows], is_log=True)
+    y = loss_fractions([row["value"] for row in rows], reach)
+    variants = [row["variant"] for row in rows]
+    dots = {v: (left, 1 - up) for v, left, up in zip(variants, x, y, strict=True)}
+    on = sorted(_frontier(rows, key), key=lambda row: -(row[f"{key}{_PROBABILITY}"] or 0))
+    names = {row["variant"]: f"L {row['depth']}, d {row['width']}" for row in on}
+    named = known.transform_calculate(name="'L ' + datum.depth + ', d ' + datum.width")
+    by_side: dict[Side, list[str]] = defaultdict(list)
+    for variant, side in place_names(dots, names).items():
+        by_side[side].append(variant)
+    return [
+        named.transform_filter(alt.FieldOneOfPredicate(field="variant", oneOf=found))
+        .mark_text(style=style, **text_beside(side))
+        .encode(text="name:N")
+        for style in ("halo", "text")
+        for side, found in by_side.items()
+    ]
 
 
 def _panel(contest: Contest, metric: str, costs: Sequence[Cost]) -> Panel:
@@ -154,7 +213,8 @@ def _notes(rows: Sequence[Row], costs: Sequence[Cost], num_draws: int) -> Iterat
         timed = ", and over processes of times" if any(c.unit == "seconds" for c in costs) else ""
         yield (
             f"Percentages: of {num_draws:,} bootstrap draws over seeds{timed}, those in which no "
-            "other variant is both as cheap and as good."
+            "other variant is both as cheap and as good; dots of the chart are as full. Its line "
+            "joins what none beats in the means of both."
         )
     else:
         fewest = min(row["num_seeds"] for row in rows)

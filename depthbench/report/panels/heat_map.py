@@ -15,6 +15,7 @@ from depthbench.units import format_estimate, significant
 
 _COLUMN = "width_"
 _MAX_NAMED = 4
+_CELL_WIDTH = 56  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +56,41 @@ def draw(panel: Panel) -> Any:
     import altair as alt
 
     columns: list[Any] = [h.key for h in panel.headings if h.key.startswith(_COLUMN)]
+    names = list(dict.fromkeys(row["name"] for row in panel.rows))
+    maps = [
+        _map([row for row in panel.rows if row["name"] == name], columns, name) for name in names
+    ]
+    return alt.concat(*maps, columns=2) if len(maps) > 1 else maps[0]
+
+
+def _map(rows: Sequence[Row], columns: list[Any], title: str) -> Any:
+    """Return the heat map of one kind of variant; its lowest has the mark that tables have."""
+    import altair as alt
+
     base = (
-        alt.Chart(alt.Data(values=list(panel.rows)))
+        alt.Chart(alt.Data(values=list(rows)))
         .transform_fold(columns, as_=["column", "value"])
         .transform_filter("isValid(datum.value)")
-        .transform_calculate(width=f"toNumber(substring(datum.column, {len(_COLUMN)}))")
+        .transform_joinaggregate(lowest="min(value)")
+        .transform_calculate(
+            width=f"toNumber(substring(datum.column, {len(_COLUMN)}))",
+            text="(datum.value == datum.lowest ? '* ' : '') + format(datum.value, '.3g')",
+        )
         .encode(
             x=alt.X("width:O", title="width d"),
             y=alt.Y("depth:O", title="depth L"),
             tooltip=["name:N", "depth:O", "width:O", "value:Q"],
         )
     )
-    color = alt.Color(
-        "value:Q", title=panel.rows[0]["metric_name"], scale=alt.Scale(scheme="viridis")
+    scale = alt.Scale(scheme="viridis")
+    cells = base.mark_rect().encode(
+        color=alt.Color("value:Q", title=rows[0]["metric_name"], scale=scale)
     )
-    cells = base.mark_rect().encode(color=color)
-    number = alt.Text("value:Q", format=".3g")
     # White with a dark edge can be read on every colour of the scale.
-    edges = base.mark_text(stroke="black", strokeWidth=2.5, strokeOpacity=0.6).encode(text=number)
-    numbers = base.mark_text(fill="white").encode(text=number)
-    layers = (cells + edges + numbers).properties(width=alt.Step(52), height=alt.Step(30))
-    return layers.facet(column=alt.Column("name:N", title=None))
+    edges = base.mark_text(stroke="black", strokeWidth=2.5, strokeOpacity=0.6).encode(text="text:N")
+    numbers = base.mark_text(fill="white").encode(text="text:N")
+    width = _CELL_WIDTH * len(columns)
+    return alt.layer(cells, edges, numbers, title=title, width=width, height=alt.Step(30))
 
 
 def _grids(group: Group) -> list[_Grid]:

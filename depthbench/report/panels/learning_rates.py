@@ -1,20 +1,33 @@
-"""Best learning rates against depth and width, how flat the loss is around them, and grid ends."""
+"""Best learning rates: how flat the loss is around them, grid ends, and how they go with size."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median_low
+from itertools import pairwise
+from math import log2
+from statistics import fmean
 from typing import Any
 
 from depthbench.record import FAILURES
+from depthbench.report.answer import metric_name
+from depthbench.report.basin_shift import (
+    AXES,
+    MIN_RATES,
+    BasinShift,
+    shift_sentences,
+    shift_text,
+    shifts_of,
+)
 from depthbench.report.groups import Entry, Gathering
-from depthbench.report.panels.evidence import Evidence, color_of, filled, titled
+from depthbench.report.panels.evidence import Evidence, filled, titled
+from depthbench.report.panels.scales import loss_scale, size_scale
+from depthbench.report.panels.telling_apart import Lines, plots
 from depthbench.report.rows import Row, join
 from depthbench.report.tables import Heading
 from depthbench.report.values import Group, Panel, VariantRow
-from depthbench.units import format_fraction, significant
+from depthbench.units import counted, format_fraction, significant
 
 TITLE = "Learning rates: the best of each variant"
 METRIC = "val_loss"
@@ -30,6 +43,8 @@ _HEADINGS = (
     Heading("higher_ratio", "one higher", is_number=True),
     Heading("flat", f"within {FLAT:.0%}"),
     Heading("edge", "grid end"),
+    Heading("depth_shift", "shift\nover L", is_number=True),
+    Heading("width_shift", "shift\nover d", is_number=True),
 )
 
 
@@ -55,27 +70,35 @@ def panels_of(evidence: Evidence) -> list[Panel]:
     ):
         rows = list(_rows(gathering, group))
         if rows:
-            found.append(_panel(rows, evidence.where(place), place))
+            found.append(_panel(_with_shifts(rows), evidence.where(place), place))
     return found
 
 
 def draw(panel: Panel) -> Any:
-    """Return the best rate against depth; a line spans the rates that are about as good."""
+    """Return the loss against the rate, a line a variant, with a dot at the best rate of each."""
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-        x=alt.X("depth:Q", title="depth L", scale=alt.Scale(type="log", base=2)),
-        color=color_of(panel),
-        tooltip=["variant:N", "lr:Q", "value:Q", "flat_low:Q", "flat_high:Q", "edge:N"],
-    )
-    scale = alt.Scale(type="log", nice=False, padding=10)
-    rate = alt.Y("lr:Q", title="best learning rate", scale=scale)
-    size = alt.Size("width:Q", title="width d", scale=alt.Scale(type="log", range=[30, 300]))
-    spans = base.mark_rule(opacity=0.5).encode(
-        y=alt.Y("flat_low:Q", title="best learning rate", scale=scale),
-        y2="flat_high:Q",
-    )
-    return spans + base.mark_point(filled=True).encode(y=rate, size=size)
+    losses = [loss for row in panel.rows for loss in row["losses"]]
+    rates = [rate for row in panel.rows for rate in row["lrs"]]
+
+    def plot(rows: Sequence[Row], lines: Lines, title: str) -> Any:
+        told = ["variant:N", "lrs:Q", "losses:Q", "lr:Q", "value:Q", "edge:N"]
+        base = (
+            alt.Chart(alt.Data(values=list(rows)))
+            .transform_flatten(["lrs", "losses", "troubles"])
+            .transform_filter("isValid(datum.losses) && datum.troubles == ''")
+            .encode(
+                x=size_scale(alt.X, "lrs", rates, "learning rate"),
+                y=loss_scale("losses", losses, (), metric_name(METRIC)),
+                detail="variant:N",
+                tooltip=told,
+            )
+        )
+        best = base.transform_filter("datum.lrs == datum.lr").encode(color=lines.color())
+        dots = best.mark_point(filled=True, opacity=1)
+        return (lines.on(base.mark_line(opacity=0.8)) + dots).properties(title=title)
+
+    return plots(panel.rows, plot)
 
 
 def _rows(gathering: Gathering, group: Group) -> Iterator[Row]:
@@ -117,12 +140,14 @@ def _row(row: VariantRow, rates: Sequence[_Rate], best: _Rate) -> Row:
         "short": row.name,
         "family": row.family,
         "kind": f"{row.family}, {row.extra}" if row.extra else row.family,
+        "extra": row.extra,
         "depth": row.depth,
         "width": row.width,
         "lr": best.lr,
         "lrs": [rate.lr for rate in rates],
         "metric": METRIC,
         "losses": [rate.loss for rate in rates],
+        "troubles": [rate.trouble for rate in rates],
         "value": best.loss,
         "num_seeds": best.num_seeds,
         "lower_ratio": _ratio(lower, best),
@@ -166,12 +191,25 @@ def _panel(rows: Sequence[Row], where: str, place: int) -> Panel:
         headings=headings,
         rows=tuple(rows),
         texts=texts,
-        notes=(
-            "One lower, one higher: the loss at the neighbouring rates against the best one's; "
-            f"within {FLAT:.0%}: the rates around it that are about as good.",
-        ),
+        notes=tuple(_notes(rows)),
         group=place,
     )
+
+
+def _notes(rows: Sequence[Row]) -> Iterator[str]:
+    yield (
+        "One lower, one higher: the loss at the neighbouring rates against the best one's; "
+        f"within {FLAT:.0%}: the rates around it that are about as good."
+    )
+    if any(row[f"{axis}_shift"] is not None for row in rows for axis in AXES):
+        rates = sorted({rate for row in rows for rate in row["lrs"]})
+        step = max(log2(high / low) for low, high in pairwise(rates))
+        yield (
+            "Shift: log2 of the best rate over that of the shallowest (narrowest) variant of its "
+            f"kind at the same width (depth), to about a step of the grid, {step:.1f}. About 0 "
+            "where a parametrisation carries one rate over to any size (arXiv 2203.03466, "
+            "2505.01618)."
+        )
 
 
 def _texts(row: Row) -> list[str]:
@@ -185,6 +223,7 @@ def _texts(row: Row) -> list[str]:
         _neighbour(row["higher_ratio"], row["higher_trouble"]),
         "itself alone" if is_single else f"{row['flat_low']:g} to {row['flat_high']:g}",
         row["edge"].removeprefix("the ") or "-",
+        *(shift_text(row[f"{axis}_shift"], row[f"{axis}_shift_doubt"]) for axis in AXES),
     ]
 
 
@@ -203,28 +242,47 @@ def _finding(rows: Sequence[Row]) -> str:
             parts.append(
                 f"The best of {join(names, limit=_MAX_NAMED)} {verb} {edge} given: try {other}."
             )
-    return " ".join([*_trends(rows), *parts])
+    return " ".join([*_shift_sentences(rows), *parts])
 
 
-def _trends(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield how the best rate of a kind goes with the depth, where it only falls or only rises."""
-    kinds: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+def _shift_sentences(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how far the best rates of each kind move over depth and width, if that is known."""
+    kinds = _kinds(rows)
+    found = [text for kind, row in kinds.items() for text in shift_sentences(shifts_of(row), kind)]
+    yield from found[:_MAX_NAMED]
+    shifts = [shift for row in kinds.values() for shift in shifts_of(row)]
+    if shifts and not found:
+        most = max(shift.num_rates for shift in shifts)
+        yield (
+            f"{counted(most, 'rate')} in common {'is' if most == 1 else 'are'} too few to tell how "
+            f"far the best one shifts with size; that takes {MIN_RATES}."
+        )
+
+
+def _with_shifts(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with how far their best rates lie from those of the smallest ones beside them."""
+    found = {
+        (shift.variant, shift.axis): shift
+        for row in _kinds(rows).values()
+        for shift in shifts_of(row)
+    }
+    wanted = [[(axis, found.get((row["variant"], axis))) for axis in AXES] for row in rows]
+    return [
+        row | {key: value for axis, shift in each for key, value in _shift_of(axis, shift).items()}
+        for row, each in zip(rows, wanted, strict=True)
+    ]
+
+
+def _shift_of(axis: str, shift: BasinShift | None) -> Row:
+    return {
+        f"{axis}_shift": shift.value if shift else None,
+        f"{axis}_shift_doubt": shift.doubt if shift else None,
+        f"{axis}_shift_num_rates": shift.num_rates if shift else None,
+    }
+
+
+def _kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        kinds[row["kind"]][row["depth"]].append(row["lr"])
-    for kind, by_depth in kinds.items():
-        depths = sorted(by_depth)
-        rates = [median_low(by_depth[depth]) for depth in depths]
-        verb = _direction(rates)
-        if verb:
-            yield (
-                f"The best rate of {kind} {verb} with depth, from {rates[0]:g} at L {depths[0]} to "
-                f"{rates[-1]:g} at L {depths[-1]}."
-            )
-
-
-def _direction(rates: Sequence[float]) -> str:
-    if rates[0] == rates[-1]:
-        return ""
-    if list(rates) == sorted(rates):
-        return "rises"
-    return "falls" if list(rates) == sorted(rates, reverse=True) else ""
+        kinds[row["kind"]].append(row)
+    return kinds

@@ -46,7 +46,7 @@ def draw(panel: Panel) -> Any:
         alt.Chart(alt.Data(values=list(panel.rows)))
         .mark_bar()
         .encode(
-            x=alt.X("num:Q", title="times"),
+            x=alt.X("num:Q", title="times", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("what:N", title=None, sort="-x"),
             color=alt.Color("status:N", title=None),
             tooltip=["what:N", "status:N", "num:Q", "reason:N"],

@@ -17,7 +17,6 @@ from depthbench.units import format_estimate
 
 # A chart of more dots than this is read by nobody; the table has them all.
 MAX_DRAWN = 40
-LINE_HEIGHT = 26  # pixels a variant
 # How full a dot is.
 _FILLED = {"worse": 0.25, "not ranked": 0.0}
 
@@ -54,8 +53,7 @@ def draw(panel: Panel) -> Any:
         stroke=alt.Stroke("family:N", legend=None),
         fillOpacity=alt.FillOpacity("filled:Q", legend=None, scale=None),
     )
-    chart = ends.transform_filter("isValid(datum.low)") + dots
-    return chart.properties(height=LINE_HEIGHT * len(rows))
+    return ends.transform_filter("isValid(datum.low)") + dots
 
 
 def _panel(group: Group, index: int) -> Panel | None:
@@ -124,7 +122,7 @@ def _notes(rows: list[Row]) -> list[str]:
     if any(row["low"] is not None for row in rows):
         notes.append("Lines are 95% intervals of the mean over seeds.")
     if any(row["rank"] is None for row in rows):
-        notes.append("Empty dots are not ranked; the table above says why.")
+        notes.append("Empty dots are not ranked; the table says why.")
     if len(rows) > MAX_DRAWN:
         notes.append(f"The chart has the first {MAX_DRAWN} of {len(rows):,} variants.")
     return notes

@@ -18,6 +18,7 @@ from depthbench.report.contests import Contest, labels_of, seconds_of
 from depthbench.report.costs import MAX_TIMED, left_out
 from depthbench.report.depth_tax import MAX_RESIDUAL
 from depthbench.report.panels.evidence import Evidence, filled, titled
+from depthbench.report.panels.scales import cost_scale, loss_scale
 from depthbench.report.power_laws import MIN_POINTS, MIN_SPAN, PowerLaw, fit_power_law
 from depthbench.report.rows import Row
 from depthbench.report.tables import Heading
@@ -65,32 +66,67 @@ def panels_of(evidence: Evidence) -> list[Panel]:
 
 
 def draw(panel: Panel) -> Any:
-    """Return the points of each fit against their sizes, with its line; of times, against fits."""
+    """Return losses against weights, a line where a law is told; times against the told laws."""
     import altair as alt
 
-    scale = alt.Scale(type="log", nice=False, padding=10)
-    axis = alt.Axis(format="~s", tickCount=5)
-    charts = []
-    for is_time, size, title in ((False, "sizes", "weights"), (True, "fitted", "fitted seconds")):
-        rows = [row for row in panel.rows if row["is_time"] == is_time]
-        if not rows:
-            continue
-        base = (
-            alt.Chart(alt.Data(values=rows))
-            .transform_flatten(["sizes", "values", "fitted"])
-            .encode(
-                x=alt.X(f"{size}:Q", title=title, scale=scale, axis=axis),
-                color=alt.Color("family:N", title=None),
-                detail=["of:N", "kind:N"],
-                tooltip=["of:N", "kind:N", "values:Q", "fitted:Q"],
-            )
+    losses = [row for row in panel.rows if not row["is_time"]]
+    times = [row for row in panel.rows if row["is_time"] and row["is_told"]]
+    charts = [chart(rows) for chart, rows in ((_of_losses, losses), (_of_times, times)) if rows]
+    if not charts:
+        return None
+    return alt.concat(*charts, columns=2) if len(charts) > 1 else charts[0]
+
+
+def _of_losses(rows: Sequence[Row]) -> Any:
+    """Return the points of each kind of variant; a line is drawn where the table has its law."""
+    import altair as alt
+
+    values = _all(rows, "values") + _all([row for row in rows if row["is_told"]], "fitted")
+    base = _points_of(rows).encode(
+        x=cost_scale(alt.X, "sizes", _all(rows, "sizes"), "weights"),
+        y=loss_scale("values", values, (), "loss"),
+    )
+    line = base.transform_filter("datum.is_told").mark_line(opacity=0.7)
+    fitted = line.encode(y=loss_scale("fitted", values, (), "loss"))
+    return fitted + _dots(base)
+
+
+def _of_times(rows: Sequence[Row]) -> Any:
+    """Return measured times against what their laws say; the line is where both are the same."""
+    import altair as alt
+
+    values = _all(rows, "values") + _all(rows, "fitted")
+    fitted = cost_scale(alt.X, "fitted", values, "time by the law", "s")
+    measured = cost_scale(alt.Y, "values", values, "time", "s")
+    same = alt.Chart(alt.Data(values=list(rows))).transform_flatten(["fitted"])
+    line = same.mark_line(style="faint").encode(
+        x=fitted, y=cost_scale(alt.Y, "fitted", values, "time", "s")
+    )
+    return line + _dots(_points_of(rows).encode(x=fitted, y=measured))
+
+
+def _points_of(rows: Sequence[Row]) -> Any:
+    import altair as alt
+
+    return (
+        alt.Chart(alt.Data(values=list(rows)))
+        .transform_flatten(["sizes", "values", "fitted"])
+        .encode(
+            color=alt.Color("kind:N", title=None),
+            detail=["of:N", "kind:N"],
+            tooltip=["of:N", "kind:N", "sizes:Q", "values:Q", "fitted:Q"],
         )
-        unit = "seconds" if is_time else "loss"
-        measured = alt.Y("values:Q", title=unit, scale=scale, axis=axis if is_time else alt.Axis())
-        points = base.mark_point(filled=True).encode(y=measured)
-        line = base.mark_line(opacity=0.6).encode(y=alt.Y("fitted:Q", title=unit, scale=scale))
-        charts.append(line + points)
-    return alt.hconcat(*charts).resolve_scale(color="shared")
+    )
+
+
+def _dots(base: Any) -> Any:
+    import altair as alt
+
+    return base.mark_point(filled=True, opacity=1).encode(shape=alt.Shape("kind:N", title=None))
+
+
+def _all(rows: Sequence[Row], name: str) -> list[float]:
+    return [value for row in rows for value in row[name]]
 
 
 def _losses(contest: Contest) -> Iterator[_Points]:

@@ -16,6 +16,7 @@ from depthbench.report.costs import left_out
 from depthbench.report.draws import least_shares
 from depthbench.report.levels import Level, levels_of
 from depthbench.report.panels.evidence import Evidence, filled, titled
+from depthbench.report.panels.telling_apart import has_several
 from depthbench.report.rows import Row
 from depthbench.report.statistics import MIN_SEEDS
 from depthbench.report.tables import Heading
@@ -26,6 +27,19 @@ TITLE = "Winner map: who wins under which budget"
 # A winner is clear where its kind wins in so many of the draws; an interval of 95% has two ends.
 CLEAR = 0.975
 _MAX_PHRASES = 4
+# How much of its colour a cell has that wins never, and always: text on it must be readable.
+TINTS = (0.08, 0.42)
+# Pixels of a cell of the map, with the winner's shape in it and without.
+_CELL_WIDTH, _CELL_HEIGHT, _LOW_CELL_HEIGHT = 84, 40, 30
+# On a phone a budget's name stands above its cells, which have the whole width.
+_NARROW = {
+    "letters": 60,
+    "step": 62,
+    "config": {
+        "scale": {"rectBandPaddingInner": 0.4},
+        "axisYBand": {"labelAlign": "left", "labelPadding": -1, "labelOffset": -26, "ticks": False},
+    },
+}
 _HEADINGS = (
     Heading("basis", "budget"),
     Heading("level", "level", is_number=True),
@@ -47,11 +61,16 @@ def panels_of(evidence: Evidence) -> list[Panel]:
 
 
 def draw(panel: Panel) -> Any:
-    """Return a chart of the winner's family at each level of each budget, fainter where unsure."""
+    """Return a chart of the winner at each level of each budget, fainter where it is unsure."""
     import altair as alt
 
     base = alt.Chart(alt.Data(values=list(panel.rows))).encode(
-        x=alt.X("place:O", title="budget, from the smallest on", axis=alt.Axis(labels=False)),
+        x=alt.X(
+            "place:O",
+            title="budget, from the smallest on",
+            axis=alt.Axis(labels=False, ticks=False),
+            scale=alt.Scale(paddingInner=0),
+        ),
         y=alt.Y("basis:N", title=None, sort=None),
         tooltip=[
             alt.Tooltip("basis:N"),
@@ -63,12 +82,19 @@ def draw(panel: Panel) -> Any:
         ],
     )
     sure = alt.Opacity(
-        "label_probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.1, 0.9])
+        "label_probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=list(TINTS))
     )
     kind = "family" if len({row["family"] for row in panel.rows}) > 1 else "label"
     cells = base.mark_rect().encode(color=alt.Color(f"{kind}:N", title=None), opacity=sure)
-    labels = base.mark_text().encode(text="level_text:N")
-    return (cells + labels).properties(width=alt.Step(80), height=alt.Step(28))
+    has_names = has_several(panel.rows)
+    levels = base.mark_text(dy=-7 if has_names else 0).encode(text="level_text:N")
+    names = base.mark_text(dy=8, fontSize=11).transform_calculate(
+        name="'L ' + datum.depth + ' d ' + datum.width"
+    )
+    layers = [cells, levels, *([names.encode(text="name:N")] if has_names else [])]
+    width = _CELL_WIDTH * max(row["place"] for row in panel.rows)
+    height = alt.Step(_CELL_HEIGHT if has_names else _LOW_CELL_HEIGHT)
+    return alt.layer(*layers).properties(width=width, height=height, usermeta={"narrow": _NARROW})
 
 
 def _panel(contest: Contest, bases: Sequence[Sequence[Level]]) -> Panel:
