@@ -302,7 +302,7 @@ def runs(out: options.Out = Path("results"), format: options.As = options.Format
 
 @app.command()
 def families(format: options.As = options.Format.terminal) -> None:
-    """Show each family: its formula, what depth means, by three examples, and its source."""
+    """Show each family, with what depth means in it, and each option: formula, source, suite."""
     from depthbench.plan import render_families
 
     write(render_families(format.value))

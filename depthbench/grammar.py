@@ -222,7 +222,10 @@ class ClaimSettings(Setting):
 
     id: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(description="its name")
     metric: str = Field(description="a metric of trials.parquet or timings.parquet")
-    of: Filter = Field(description="which rows are judged: column to value, or list of values")
+    of: Filter = Field(
+        description="which rows are judged: column to value, or list of values; none is null, and "
+        "a list column is compared as text"
+    )
     against: Filter = Field(description="which rows they are compared with")
     where: Filter = Field(default_factory=dict, description="a filter on both sides")
     paired_by: Annotated[tuple[str, ...], LISTED] = Field(

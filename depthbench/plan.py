@@ -132,8 +132,9 @@ def _errors(trial: dict[str, Any]) -> str | None:
 
 
 def render_families(format: str, console: Console | None = None) -> str:
-    """Return what each family is, and what depth means in it, by three examples."""
+    """Return what each family is, with three examples of depth, and what each option is."""
     from depthbench.models import FAMILIES
+    from depthbench.models.systems import SYSTEMS, places_of
 
     rows = [
         {
@@ -145,10 +146,36 @@ def render_families(format: str, console: Console | None = None) -> str:
         }
         for name, family in FAMILIES.items()
     ]
+    systems = [
+        {
+            "system": name,
+            "options": list(system.options),
+            "formula": system.formula,
+            "for": places_of(system),
+            "source": system.source,
+            "suite": f"suites/{system.suite}.yaml",
+        }
+        for name, system in SYSTEMS.items()
+    ]
+    if format == "md":
+        tables = ((rows, "Families"), (systems, "Options"))
+        parts = [
+            render_table([Heading(key, key) for key in part[0]], part, format, title=title)
+            for part, title in tables
+        ]
+        return "\n\n".join(parts)
     if format != "terminal":
-        return render_table([Heading(key, key) for key in rows[0]], rows, format)
+        keys = dict.fromkeys((*rows[0], *systems[0]))
+        return render_table([Heading(key, key) for key in keys], [*rows, *systems], format)
     width = _width_of(console)
-    return "\n\n".join(_wrapped(_block(row), width) for row in rows)
+    blocks = [*map(_block, rows), _OPTIONS_NOTE, *map(_system_block, systems)]
+    return "\n\n".join(_wrapped(block, width) for block in blocks)
+
+
+_OPTIONS_NOTE = (
+    "OPTIONS\nEach composes with the families and backbones that it is for; values and defaults: "
+    "docs/suites.md."
+)
 
 
 def _block(row: dict[str, Any]) -> str:
@@ -156,6 +183,13 @@ def _block(row: dict[str, Any]) -> str:
     return (
         f"{row['family']}\n  {row['formula']}\n  depth: {row['depth']}\n{examples}\n"
         f"  source: {row['source']}"
+    )
+
+
+def _system_block(row: dict[str, Any]) -> str:
+    return (
+        f"{row['system']}: {', '.join(row['options'])}\n  {row['formula']}\n  for: {row['for']}\n"
+        f"  source: {row['source']}\n  suite: {row['suite']}"
     )
 
 

@@ -193,7 +193,7 @@ def families_page() -> str:
 
     lines = ["# Families", "", NOTE, "", "z_0 = stem(x), y = head(z_out); f_i are the L modules of"]
     lines += ["one backbone, each with its own weights; s is the residual scale."]
-    lines += ["[suites.md](suites.md) has the options, `depthbench families` this page.", ""]
+    lines += ["[options.md](options.md) has the options, `depthbench families` both pages.", ""]
     for name, family in FAMILIES.items():
         lines += [
             f"## {name}",
@@ -206,6 +206,34 @@ def families_page() -> str:
         lines += [f"- {example}" for example in family.depth_examples]
         lines += ["", f"Source: {family.source}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def options_page() -> str:
+    """Return what each option computes, where it is from, where it applies and an example."""
+    from depthbench.models.systems import SYSTEMS, places_of
+
+    lines = ["# Options", "", NOTE, "", *OPTIONS_INTRODUCTION.strip().splitlines(), ""]
+    for name, system in SYSTEMS.items():
+        lines += [
+            f"## {name}",
+            "",
+            f"{', '.join(f'`{option}`' for option in system.options)}: `{system.formula}`",
+            "",
+            f"- For: {places_of(system)}",
+            f"- Source: {system.source}",
+            f"- Suite: [{system.suite}.yaml](../suites/{system.suite}.yaml)",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+OPTIONS_INTRODUCTION = """
+What the field argues about besides families, as options of a variant or of the backbone section:
+each composes with the families and backbones that it is for, and with the others; two that
+contradict one another are refused with the reason. z is the stream, f_i a module, L the depth,
+d the width, d_h the hidden size. Values and defaults: [suites.md](suites.md); families:
+[families.md](families.md). A suite in suites/systems/ puts a question of its paper on equal terms,
+and says in its header what is the paper's, what is ours, and what came out here."""
 
 
 def cli_page() -> str:
@@ -248,6 +276,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "columns.md": columns_page,
     "suites.md": suites_page,
     "families.md": families_page,
+    "options.md": options_page,
     "cli.md": cli_page,
     "suite.schema.json": schema_page,
 }

@@ -116,6 +116,19 @@ def test_families_fit_their_terminal_and_break_no_word(width):
     assert "\n  depth: residual modules, one after another\n" in text
 
 
+def test_families_of_every_format_have_the_options_with_their_suites():
+    rows = json.loads(render_families("json"))
+    (row,) = (row for row in rows if row.get("system") == "stochastic depth")
+    assert row["options"] == ["survival"]
+    assert row["suite"] == "suites/systems/stochastic-depth.yaml"
+    assert {row["family"] for row in rows if "family" in row} >= {"deep", "widenet"}
+    lines = render_families("csv").splitlines()
+    assert len(lines) == 1 + len(rows)
+    for text in (render_families("md"), render_families("terminal", console(80))):
+        assert text.index("widenet") < text.index("stochastic depth")
+        assert row["suite"] in text
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_notes_on_data_sets_break_no_word_path_or_command(width):
     folder = Path("/a folder of data/that has/a long name/and spaces, longer than a terminal")

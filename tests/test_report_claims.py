@@ -182,6 +182,20 @@ def test_filters_take_lists_numbers_flags_and_texts():
     assert found.verdict == "holds"
 
 
+def test_filters_take_lists_as_text_and_none_for_what_is_not_there():
+    trials = trial_rows("deep", DEEP, hidden_sizes=None)
+    trials += trial_rows("deep", [2 * loss for loss in DEEP], hidden_sizes=[64, 128])
+    trials += trial_rows("deep", [3 * loss for loss in DEEP], hidden_sizes=[128, 64])
+    for unlike, ratio in (("[64, 128]", 2.0), ("[128, 64]", 3.0)):
+        found = judged(
+            trials,
+            of={"hidden_sizes": unlike},
+            against={"hidden_sizes": "none"},
+            expect={"ratio_at_least": 1.5},
+        )
+        assert found.estimate == pytest.approx(ratio)
+
+
 def test_without_seeds_the_pairs_themselves_are_drawn():
     trials = []
     for depth, factor in ((2, 0.88), (4, 0.9), (8, 0.92)):

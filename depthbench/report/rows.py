@@ -34,7 +34,10 @@ def _plain(value: Any) -> Any:
 
 
 def matches(row: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
-    """Say whether a row has, in each column, the value or one of the values asked for."""
+    """Say whether a row has, in each column, the value or one of the values asked for.
+
+    A list is asked for by its text, "[64, 128]", and what is not there by "none".
+    """
     return all(
         any(_is_same(row.get(name), value) for value in _listed(wanted))
         for name, wanted in conditions.items()
@@ -46,8 +49,8 @@ def _listed(wanted: Any) -> Sequence[Any]:
 
 
 def _is_same(found: Any, wanted: Any) -> bool:
-    if found is None or isinstance(found, (list, dict)):
-        return False
+    if found is None or isinstance(found, list):
+        return isinstance(wanted, str) and as_text(found) == wanted
     if isinstance(found, bool) or isinstance(wanted, bool):
         return isinstance(found, bool) and isinstance(wanted, bool) and found == wanted
     if isinstance(found, str):
