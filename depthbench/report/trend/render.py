@@ -49,7 +49,7 @@ def render_trend(
     """
     check_format(format, REPORT_FORMATS)
     if format == "html":
-        from depthbench.report.render_trend_html import trend_html
+        from depthbench.report.trend.render_html import trend_html
 
         return trend_html(trend)
     if format == "json":

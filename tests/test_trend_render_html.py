@@ -104,7 +104,7 @@ def test_where_a_series_got_worse_has_the_colour_of_what_is_bad(found, theme):
 
 def test_of_many_series_the_first_are_drawn_and_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("depthbench.report.trend.panel.MAX_DRAWN", 5)
-    monkeypatch.setattr("depthbench.report.render_trend_html.MAX_DRAWN", 5)
+    monkeypatch.setattr("depthbench.report.trend.render_html.MAX_DRAWN", 5)
     write_nights(tmp_path, 2)
     page = Page(render_trend(trend(tmp_path), "html"))
     (text,) = [e["text"] for e in page.all("script", type="application/json")]
