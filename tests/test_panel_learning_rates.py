@@ -65,7 +65,7 @@ def shifts(panel):
     }
 
 
-def planted(*shapes, activation="relu"):
+def planted(*shapes, activation="relu", **settings):
     """Return sweeps of networks whose best rate is planted: (depth, width, best)."""
     return [
         sweep(
@@ -75,6 +75,7 @@ def planted(*shapes, activation="relu"):
             width=width,
             activation=activation,
             variant_id=f"{activation}-{depth}-{width}",
+            **settings,
         )
         for depth, width, best in shapes
     ]
@@ -133,6 +134,15 @@ def test_two_rates_are_too_coarse_to_tell_a_shift():
     assert "too coarse" in panel.texts[1]
     assert "2 rates in common are too few to tell how far the best one shifts" in panel.finding
     assert "Basin shift" not in panel.finding
+
+
+def test_backbones_are_never_mixed():
+    panel = rates(
+        *planted((2, 32, 0.01), (4, 32, 0.003)),
+        *planted((8, 64, 0.001), (16, 64, 0.001), backbone="conv"),
+    )
+    assert "Basin shift of deep, backbone mlp: over depth -1.7 (from 0.01 at L 2" in panel.finding
+    assert "Basin shift of deep, backbone conv: over depth unknown" in panel.finding
 
 
 def test_kinds_of_a_family_have_shifts_of_their_own():

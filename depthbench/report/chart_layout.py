@@ -17,7 +17,7 @@ from depthbench.report.theme import SMALL_WIDTH, WIDTH
 LETTERS, FEW_LETTERS = 40, 18
 _LEGEND_LETTERS = 28
 # Pixels: of a letter, of a line of names, between two names, of a legend's symbol, of a phone.
-_LETTER, _LINE, _GAP, _SYMBOL, _PHONE = 6.4, 14, 6, 28, 300
+_LETTER, _LINE, _GAP, _SYMBOL, _PHONE = 6.4, 14, 9, 28, 300
 _MAX_COLUMNS = 6
 # Around a chart, in pixels, and how much wider a letter may be than it was measured.
 _PADDING, _SLACK = {"left": 5, "right": 5, "top": 5, "bottom": 5}, 1.5

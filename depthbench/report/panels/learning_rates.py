@@ -140,6 +140,7 @@ def _row(row: VariantRow, rates: Sequence[_Rate], best: _Rate) -> Row:
         "short": row.name,
         "family": row.family,
         "kind": f"{row.family}, {row.extra}" if row.extra else row.family,
+        "backbone": row.backbone,
         "extra": row.extra,
         "depth": row.depth,
         "width": row.width,
@@ -282,7 +283,11 @@ def _shift_of(axis: str, shift: BasinShift | None) -> Row:
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the variants of each kind: of one family and options, and of one backbone."""
+    has_one = len({row["backbone"] for row in rows}) == 1
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        kinds[row["kind"]].append(row)
+        backbone = f"backbone {row['backbone']}"
+        is_told = has_one or backbone in row["kind"]
+        kinds[row["kind"] if is_told else f"{row['kind']}, {backbone}"].append(row)
     return kinds

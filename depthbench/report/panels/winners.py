@@ -34,6 +34,7 @@ _CELL_WIDTH, _CELL_HEIGHT, _LOW_CELL_HEIGHT = 84, 40, 30
 # On a phone a budget's name stands above its cells, which have the whole width.
 _NARROW = {
     "letters": 60,
+    "columns": 2,
     "step": 62,
     "config": {
         "scale": {"rectBandPaddingInner": 0.4},
