@@ -79,9 +79,13 @@ SEVERAL = BeforeValidator(_list_as_tuple)
 
 
 def _is_list_valued(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is tuple or any(
-        get_origin(argument) is tuple for argument in get_args(field.annotation)
-    )
+    return any(_is_tuple(kind) for kind in (field.annotation, *get_args(field.annotation)))
+
+
+def _is_tuple(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_origin(annotation) is tuple
 
 
 def grid_of(model: type[BaseModel], name: str, **more: Any) -> Any:

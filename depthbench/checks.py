@@ -12,7 +12,7 @@ from depthbench.document import Document, Location
 from depthbench.mistakes import Mistake, dotted, mistake
 from depthbench.options import option_problems
 from depthbench.salvage import Wrong, is_about_wrong
-from depthbench.variants import value_of
+from depthbench.variants import head_options
 
 _OWN_FILES = ("npz", "text")
 _IMAGE_TASKS = ("denoise", "super_resolution", "prototype")
@@ -276,9 +276,9 @@ def _note_unmatched(suite: Any, entry: Any, backbones: Any, found: dict[Any, Non
     if entry.settings.width == "match" and "total_heads" in matches:
         message = "the number of heads does not follow from the width; use heads: match"
         found[place, f"width: match beside match: total_heads: {message}"] = None
-    is_solved = any(value_of("heads", entry.settings, b) == "match" for b in backbones)
+    is_solved = any(head_options(entry.settings, b).get("heads") == "match" for b in backbones)
     if is_solved and "total_heads" not in matches:
-        message = "heads: match needs a budget of heads: match: total_heads"
+        message = "heads: match needs a budget with match: total_heads"
         found[(*entry.path, "heads"), message] = None
 
 
@@ -312,3 +312,5 @@ def _reference_problems(suite: Any) -> Iterator[tuple[Location, str]]:
         for backbone in backbones:
             for field, message in option_problems(reference, backbone):
                 yield (*place, field), f"{dotted(place)}: {message}"
+            if head_options(reference, backbone).get("heads") == "match":
+                yield (*place, "heads"), f"{dotted(place)}: heads: match; a reference has a number"

@@ -10,12 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from depthbench.network_grammar import (
+    BACKBONE_DEFAULTS,
     DEPTH_PARAMETRIZATIONS,
     FAMILY_BACKBONES,
+    FAMILY_OPTIONS,
     BackboneSettings,
     VariantSettings,
 )
-from depthbench.variants import has_attention, head_options, hidden_options, value_of
+from depthbench.variants import (
+    has_attention,
+    head_options,
+    hidden_options,
+    num_heads,
+    value_of,
+)
 
 Problem = tuple[str, str]
 # Returns an option's value at one point of a suite, None where nothing is said.
@@ -39,7 +47,7 @@ def combination_problems(
     return [
         *_family_problems(settings, backbone, base),
         *_skip_problems(value),
-        *_norm_problems(value),
+        *_norm_problems(value, base),
         *_start_problems(value, base),
         *_expert_problems(settings, value),
         *_expansion_problems(settings, backbone),
@@ -91,9 +99,13 @@ def _skip_problems(value: Value) -> Iterator[Problem]:
         )
 
 
-def _norm_problems(value: Value) -> Iterator[Problem]:
+def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
+    norm = value("norm") or BACKBONE_DEFAULTS[base]["norm"]
+    for name, idle in (("norm_position", "pre"), ("norm_scale", "none")):
+        if norm == "none" and value("norm") is None and value(name) not in (None, idle):
+            yield name, f"{name}: {value(name)} without effect: {base} has no norms; set norm: layer"
     position = value("norm_position")
-    if position not in ("post", "deep"):
+    if norm == "none" or position not in ("post", "deep"):
         return
     if value("residual_scale") not in (None, 1.0):
         yield (
@@ -140,9 +152,9 @@ def _start_problems(value: Value, base: str) -> Iterator[Problem]:
 
 
 def _expert_problems(settings: VariantSettings, value: Value) -> Iterator[Problem]:
-    experts = value("experts") or (4 if settings.family == "widenet" else 1)
+    experts = value("experts") or FAMILY_OPTIONS[settings.family].get("experts", 1)
     active = value("active_experts")
-    if active is not None and active > experts:
+    if active is not None and active > experts > 1:
         yield (
             "active_experts",
             f"active_experts: {active} of experts: {experts}; at most {experts} can be active",
@@ -159,8 +171,6 @@ def _expansion_problems(settings: VariantSettings, backbone: BackboneSettings) -
             f"expansions has {len(expansions)} numbers and the depth is {settings.depth}: one for "
             "each module",
         )
-    if settings.family == "hourglass" and max(expansions, default=0) >= 1:
-        yield "expansions", "expansions of an hourglass are below 1; or use family: deep"
 
 
 def _attention_problems(
@@ -168,14 +178,20 @@ def _attention_problems(
 ) -> Iterator[Problem]:
     options, kv_heads = head_options(settings, backbone), value("kv_heads")
     if not has_attention(settings, backbone):
-        names = [*options, *(["kv_heads"] if kv_heads else [])] if backbone.name == "mixer" else []
+        # Beside an axis of attention_every they are without effect where it is 0.
+        is_wrong = backbone.name == "mixer" and value("attention_every") is None
+        names = [*options, *(["kv_heads"] if kv_heads else [])] if is_wrong else []
         for name in names:
             yield name, f"{name}: no module of this mixer has attention; set attention_every"
         return
-    heads = options.get("heads")
-    if heads == "match" and "head_size" not in options:
-        yield "heads", "heads: match needs head_size: the size that every head has"
-    if heads == "match" and settings.width == "match":
-        yield "heads", "heads: match beside width: match: only one of them can be solved"
-    if isinstance(heads, int) and kv_heads and heads % kv_heads:
+    if options.get("heads") == "match":
+        if "head_size" not in options:
+            yield "heads", "heads: match needs head_size: the size that every head has"
+        if settings.width == "match":
+            yield "heads", "heads: match beside width: match: only one of them can be solved"
+        return
+    if settings.width == "match" and "heads" not in options and (kv_heads or 1) > 1:
+        message = f"kv_heads: {kv_heads} beside width: match needs heads, a multiple of it"
+        yield "kv_heads", message
+    elif kv_heads and (heads := num_heads(options, settings.width)) % kv_heads:
         yield "kv_heads", f"kv_heads: {kv_heads} does not divide heads: {heads}"

@@ -28,7 +28,7 @@ from depthbench.mistakes import nearest
 from depthbench.models.count import count
 from depthbench.spec import BudgetShare, Problem, Trial, Variant, trial_ids, variant_id
 from depthbench.suite import Suite, VariantEntry, load_suite
-from depthbench.variants import resolve_variant, value_of
+from depthbench.variants import head_options, resolve_variant, with_heads
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -161,7 +161,7 @@ def _sized(
     """Yield the variant at each of its widths, with its shares in the suite's budgets."""
     problem = setting.problem
     targets = [(b, _target(b, setting.backbone or backbone, problem)) for b in suite.budgets]
-    if value_of("heads", settings, backbone) == "match":
+    if head_options(settings, backbone).get("heads") == "match":
         yield from _sized_by_heads(settings, backbone, problem, targets)
         return
     if isinstance(settings.width, int):
@@ -191,7 +191,7 @@ def _sized_by_heads(
             solution = solve_heads(
                 settings, backbone, problem, target=target, tolerance=budget.tolerance
             )
-            given = settings.model_copy(update={"heads": solution.width})
+            given = with_heads(settings, backbone, solution.width)
             share = _share(budget, target, solution.error_fraction, is_solved=True)
             yield resolve_variant(given, backbone, settings.width), (share,)
 

@@ -17,7 +17,14 @@ from depthbench.errors import BlockError, MatchError
 from depthbench.grammar import MAX_WIDTH, BackboneSettings, VariantSettings
 from depthbench.models.count import count
 from depthbench.spec import Problem
-from depthbench.variants import base_of, is_narrow_enough, resolve_variant, whole_width
+from depthbench.variants import (
+    base_of,
+    is_narrow_enough,
+    resolve_variant,
+    value_of,
+    whole_width,
+    with_heads,
+)
 
 # Beyond this a larger tolerance is no longer advice: the budget itself does not fit.
 _LARGE_ERROR = 0.1
@@ -101,15 +108,17 @@ def solve_heads(
         SuiteError: The data do not fit the backbone.
     """
     assert isinstance(settings.width, int)
-    one = settings.model_copy(update={"heads": 1, "kv_heads": None})
-    num_places = count(resolve_variant(one, backbone, settings.width), problem).total_heads
-    heads = max(1, round(target / num_places))
+    fewest = value_of("kv_heads", settings, backbone) or 1
+    least = with_heads(settings, backbone, fewest)
+    num_places = count(resolve_variant(least, backbone, settings.width), problem).total_heads
+    num_places //= fewest
+    heads = fewest * max(1, round(target / num_places / fewest))
     error = (heads * num_places - target) / target
     if abs(error) > tolerance:
         raise MatchError(
             f"heads: match: {num_places} modules with attention cannot have {target:g} heads: "
             f"{heads} each make {heads * num_places}, off by {100 * error:+.1f}%, and tolerance is "
-            f"{100 * tolerance:g}%; use a depth that divides {target:g}"
+            f"{100 * tolerance:g}%; change the depth, the target or the tolerance"
         )
     return Solution(heads, error)
 

@@ -175,7 +175,7 @@ def _hidden_problems(settings: VariantSettings, backbone: BackboneSettings) -> P
     if len(given) > 1:
         names = " and ".join(given)
         return [(list(given)[1], f"{names} say the same thing, d_h; keep one of them")]
-    if settings.family != "hourglass" or "expansions" in given:
+    if settings.family != "hourglass":
         return []
     return _waist_problems(settings, backbone, next(iter(given), "width"))
 
@@ -183,8 +183,9 @@ def _hidden_problems(settings: VariantSettings, backbone: BackboneSettings) -> P
 def _waist_problems(settings: VariantSettings, backbone: BackboneSettings, name: str) -> Problems:
     options, width = hidden_options(settings, backbone), settings.width
     advice = "an hourglass computes below its width: use bottleneck: 0.25, or family: deep"
-    if options.get("expansion", 0) >= 1:
-        return [(name, f"expansion: {options['expansion']:g} is not below 1; {advice}")]
+    largest = max(options.get("expansion", 0), *options.get("expansions", (0,)))
+    if largest >= 1:
+        return [(name, f"{name}: {largest:g} is not below 1; {advice}")]
     if not isinstance(width, int) or is_narrow_enough(settings, backbone, width):
         return []
     hidden = hidden_size(options, width) or default_hidden(width)

@@ -22,6 +22,7 @@ from depthbench.folder import make_folder, write_atomically
 from depthbench.grammar import DatasetSettings, TaskSettings
 from depthbench.models import build_model
 from depthbench.models.execution import choose_execution
+from depthbench.models.experts import balance_of
 from depthbench.spec import Trial
 from depthbench.stacking import as_loop, choose_stacking, members_in_memory, why_alone
 from depthbench.training import (
@@ -161,7 +162,9 @@ def training_steps(trial: Trial, context: TrialContext) -> Iterator[None]:
     task, data = context.learned_data(data_key(trial))
     model = _model(trial, context).train()
     optimizer = build_optimizer(model, trial.train)
-    take_step = build_step(model, optimizer, trial.train, trial.train.precision, task)
+    take_step = build_step(
+        model, optimizer, trial.train, trial.train.precision, task, balance=balance_of(model)
+    )
     augment = augmentation_of(trial.train.augment, tuple(data.train.inputs.shape[1:]))
     for inputs, targets in batches(data.train, trial.train.batch_size, trial.seed):
         take_step(*task.training_batch(augment(inputs), targets))

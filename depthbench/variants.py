@@ -185,6 +185,20 @@ def head_options(settings: VariantSettings, backbone: BackboneSettings) -> dict[
     return _given(settings, HEAD_OPTIONS) or _given(backbone, HEAD_OPTIONS)
 
 
+def with_heads(
+    settings: VariantSettings, backbone: BackboneSettings, heads: int
+) -> VariantSettings:
+    """Return the variant with so many attention heads a module, of the size that is said."""
+    return settings.model_copy(update=head_options(settings, backbone) | {"heads": heads})
+
+
+def num_heads(options: dict[str, Any], width: int) -> int:
+    """Return the attention heads of a module that options mean at a width."""
+    size = options.get("head_size")
+    by_width = _default_heads(width) if size is None else max(1, width // size)
+    return int(options.get("heads", by_width))
+
+
 def stage_depth(depth: int, base: str) -> int:
     """Return how many modules a stage of the backbone has: all, where it has but one stage."""
     return depth // BACKBONE_STAGES.get(base, 1)
@@ -233,8 +247,7 @@ def _head_values(
 ) -> dict[str, int | None]:
     """Return the number of heads, their size where it is not width / heads, and those of keys."""
     options = head_options(settings, backbone)
-    size = options.get("head_size")
-    heads = options.get("heads", _default_heads(width) if size is None else max(1, width // size))
+    size, heads = options.get("head_size"), num_heads(options, width)
     kv_heads = value_of("kv_heads", settings, backbone)
     return {
         "heads": heads,

@@ -26,7 +26,7 @@ def make_trial(lr=0.001, seed=0, depth=2, **train):
         train=settings,
         seed=seed,
         problem=Problem((1, 8, 8), (10,)),
-        cost=Cost(1, 1, 1, 1),
+        cost=Cost(1, 1, 1, 1, 1),
     )
 
 

@@ -128,8 +128,8 @@ seeds: 0
         "s.yaml:3:40: dataset.train_examples is -1; allowed: at least 1",
         "s.yaml:4:11: backbone is 'cnv'; allowed: 'mlp', 'conv', 'preact', 'transformer' or "
         "'mixer'; did you mean 'conv'?",
-        "s.yaml:6:14: variants[0].family is 'deap'; allowed: 'deep', 'wide', 'parallel_shallow' "
-        "or 'hourglass'; did you mean 'deep'?",
+        "s.yaml:6:14: variants[0].family is 'deap'; allowed: 'deep', 'wide', 'parallel_shallow', "
+        "'hourglass', 'looped' or 'widenet'; did you mean 'deep'?",
         "s.yaml:6:31: variants[0].depth[1] is 'x'; allowed: a whole number",
         "s.yaml:6:42: variants[0].width is 'mach'; allowed: a whole number, or 'match'; "
         "did you mean 'match'?",
@@ -137,7 +137,8 @@ seeds: 0
         "s.yaml:7:27: variants[1].depth is 2.5; allowed: a whole number",
         "s.yaml:8:9: budget needs exactly one of reference and target",
         "s.yaml:8:17: budget.match is 'params'; allowed: 'total_params', 'trainable_params', "
-        "'body_params' or 'forward_flops'; did you mean 'body_params'?",
+        "'active_params', 'body_params', 'forward_flops' or 'total_heads'; "
+        "did you mean 'body_params'?",
         "s.yaml:8:36: budget.tolerance is nan; allowed: a finite number",
         "s.yaml:9:13: train.lr is inf; allowed: a finite number",
         "s.yaml:9:30: unknown key 'batch_siz' in train; did you mean 'batch_size'?",
@@ -155,7 +156,6 @@ seeds: 0
         ("depth: 2", "depth: 2, bottleneck: 0.5, hidden: 3", "hidden"),
         ("width: 8", "width: match", "width: match needs a budget to match"),
         ("backbone: mlp\n", "", "variants[0] has no backbone"),
-        ("backbone: mlp", "backbone: mixer", "'mixer' is not available yet"),
         ("dataset: digits", "dataset: npz", "dataset npz needs path"),
         ("{epochs: 1}", "{}", "train needs exactly one of steps, epochs"),
         ("{epochs: 1}", "{epochs: 1, steps: 2}", "found steps and epochs"),

@@ -429,7 +429,7 @@ def make_trial(width=8, seed=0, dataset="digits", **train):
         train=settings,
         seed=seed,
         problem=PROBLEM,
-        cost=Cost(1, 1, 1, 1),
+        cost=Cost(1, 1, 1, 1, 1),
     )
 
 

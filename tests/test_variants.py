@@ -5,6 +5,7 @@ import pytest
 
 from depthbench.grammar import (
     BACKBONE_DEFAULTS,
+    FAMILY_OPTIONS,
     BackboneSettings,
     ModelOptions,
     VariantSettings,
@@ -56,6 +57,30 @@ def test_defaults_of_mlp_are_filled_in():
         "branches": None,
         "execution": None,
         "base": None,
+        "hidden_sizes": None,
+        "head_size": None,
+        "kv_heads": None,
+        "skip": "residual",
+        "survival": 1.0,
+        "layer_scale": "none",
+        "norm_position": "pre",
+        "norm_scale": "none",
+        "depth_average": False,
+        "average_dilation": None,
+        "average_period": None,
+        "loops": None,
+        "input_injection": None,
+        "norm_sharing": None,
+        "experts": 1,
+        "active_experts": None,
+        "balance": None,
+        "parallel_block": None,
+        "token_expansion": None,
+        "attention_every": None,
+        "parametrization": "sp",
+        "base_width": None,
+        "base_depth": None,
+        "init": "default",
     }
 
 
@@ -227,25 +252,68 @@ def test_option_that_can_be_is_no_problem(backbone, settings):
     assert problems(backbone, **settings) == []
 
 
+# What must stand beside an option for it to have an effect.
+BESIDE = {
+    "average_dilation": {"depth_average": True},
+    "average_period": {"depth_average": True},
+    "active_experts": {"experts": 4},
+    "balance": {"experts": 4},
+    "kv_heads": {"heads": 2},
+    "base_width": {"parametrization": "mup"},
+    "base_depth": {"parametrization": "completep"},
+}
+# Values that are no default of any backbone or family.
+UNUSUAL = {
+    **{"activation": "silu", "norm": "rms", "norm_affine": False, "residual_scale": 0.5},
+    **{"expansion": 0.75, "hidden": 7, "bottleneck": 0.75, "expansions": (0.5, 0.25) * 3},
+    **{"kernel": 5, "stem_stride": 2, "head_norm": False, "output": "sigmoid", "lift": "fixed"},
+    **{"dropout": 0.1, "heads": 4, "head_size": 4, "patch": 2, "tie_embeddings": False},
+    **{"sub_mlps": 2, "execution": "auto", "branches": 1, "skip": "none", "survival": 0.5},
+    **{"layer_scale": 0.1, "norm_position": "peri", "norm_scale": "1/sqrt(l)"},
+    **{"depth_average": True, "average_dilation": 2, "average_period": 2, "loops": 3},
+    **{"input_injection": False, "norm_sharing": "shared", "experts": 8, "active_experts": 3},
+    **{"balance": 0.5, "parallel_block": True, "kv_heads": 1, "token_expansion": 2},
+    **{"attention_every": 2, "parametrization": "mup", "base_width": 8, "base_depth": 2},
+}
+RESOLVED = {"expansion": "hidden", "bottleneck": "hidden", "expansions": "hidden_sizes"}
+
+
+def unusual(name, backbone):
+    """Return a value of an option that is no default of a backbone."""
+    if name == "bias":
+        return not BACKBONE_DEFAULTS[backbone]["bias"]
+    if name == "init":
+        return "critical" if backbone in ("mlp", "conv") else "deepscale"
+    return UNUSUAL[name]
+
+
 @pytest.mark.parametrize("backbone", BACKBONE_DEFAULTS)
-@pytest.mark.parametrize("name", ModelOptions.model_fields)
-def test_every_option_applies_or_is_refused_with_a_reason(backbone, name):
-    values = {"hidden": 8, "bottleneck": 0.5, "expansion": 0.5, "residual_scale": 0.5}
-    values |= {"kernel": 3, "norm": "layer", "activation": "gelu", "execution": "loop"}
-    values |= {"lift": "fixed", "output": "sigmoid", "dropout": 0.1}
-    booleans = {"norm_affine", "bias", "head_norm", "tie_embeddings"}
-    options = {"norm": "layer", name: values.get(name, True if name in booleans else 1)}
-    given = VariantSettings.model_validate(
-        {"family": "parallel_shallow", "depth": 6, "width": 16} | options
-    )
-    found = option_problems(given, BackboneSettings(name=backbone))
-    variant = resolve_variant(given, BackboneSettings(name=backbone), 16)
-    spelled = {"expansion": "hidden", "bottleneck": "hidden", "head_size": "heads"}.get(name, name)
-    if found:
-        [(field, message)] = found
-        assert field == name
-        assert "does not apply to family parallel_shallow" in message
-    assert (getattr(variant, spelled) is None) == bool(found)
+@pytest.mark.parametrize("family", FAMILY_OPTIONS)
+def test_every_option_applies_or_is_refused_with_a_reason(backbone, family):
+    named = BackboneSettings(name=backbone)
+    for name in ModelOptions.model_fields:
+        beside = {"norm": "layer"} if backbone == "conv" else {}
+        beside |= BESIDE.get(name, {})
+        if name in ("heads", "head_size", "kv_heads") and (backbone, family) != ("mixer", "widenet"):
+            beside |= {"attention_every": 2} if backbone == "mixer" else {}
+        options = beside | {name: unusual(name, backbone)}
+        given = settings_of(family, depth=6, width=16, **options)
+        found = option_problems(given, named)
+        if found:
+            fields = {field for field, _ in found}
+            assert fields <= {"family", *options}, found
+            reasons = ("does not apply to", "none of its modules", "no module of this mixer")
+            assert fields == {f for f, said in found if any(r in said for r in reasons)}, found
+            continue
+        variant = resolve_variant(given, named, 16)
+        plain = resolve_variant(settings_of(family, depth=6, width=16, **beside), named, 16)
+        spelled = RESOLVED.get(name, name)
+        if name == "head_size":
+            spelled = "heads"  # where it makes the width
+        assert getattr(variant, spelled) != getattr(plain, spelled), name
+        changed = {key for key, value in variant.options().items() if getattr(plain, key) != value}
+        assert variant_id(variant) != variant_id(plain)
+        assert spelled in changed
 
 
 def test_every_problem_is_found_at_once():
@@ -254,7 +322,8 @@ def test_every_problem_is_found_at_once():
 
 
 def test_backbones_of_later_versions_are_left_to_the_suite():
-    assert problems(BackboneSettings(name="mixer"), kernel=3) == []
+    later = BackboneSettings(name="mlp").model_copy(update={"name": "recurrent"})
+    assert problems(later, kernel=3) == []
 
 
 def test_checking_options_needs_no_torch():

@@ -29,7 +29,7 @@ from depthbench.models.norms import pixel_norm
 from depthbench.models.parametrization import Shapes, base_of, parametrize, shapes_of
 from depthbench.models.preact import PreactHead, PreactStem, preact_modules
 from depthbench.models.shared import share_weights
-from depthbench.models.sums import carry_of, scale_of
+from depthbench.models.sums import scale_of
 from depthbench.models.transformer import (
     mixer_modules,
     share_embedding,
@@ -240,9 +240,10 @@ def _network(
 ) -> Network:
     """Return the parts as one network: the plain one, or where options ask for it on a course."""
     stages, scale = FAMILIES[variant.family].layout(variant), scale_of(variant)
-    course = course_of(variant, carry_of(variant))
-    has_norms = norms_the_stream(variant)
+    course, has_norms = course_of(variant), norms_the_stream(variant)
     if course == Course() and not has_norms:
         return Network(stem, blocks, head, stages=stages, scale=scale)
     norms = [stream_norm(variant, backbone.norm) for _ in stages] if has_norms else None
+    if norms and variant.norm_sharing == "shared":
+        share_weights(norms, own_norms=False)
     return CourseNetwork(stem, blocks, head, stages=stages, scale=scale, course=course, norms=norms)

@@ -2,7 +2,8 @@
 
 Modules that are alike are counted once, so the cost of counting does not grow with the depth: all
 modules of a backbone, or, where it has stages, of a stage but for its first, which may be unlike.
-Where an option makes modules unlike, shared, or not all there is in the body, the whole network is.
+Where an option makes modules unlike, shared, or not all there is in the body, the whole network is
+counted as it is.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ from depthbench.models.network import Network
 from depthbench.spec import Cost, Problem, Variant
 
 
-class _Part(NamedTuple):
-    """Weights of a part of the network, and the FLOPs of its forward pass for one example."""
+class _Sizes(NamedTuple):
+    """Weights of modules: all, those that are trained, those that work for one example."""
 
     total: int
     trainable: int
+    active: int
+
+
+class _Part(NamedTuple):
+    """Weights of a part of the network, and the FLOPs of its forward pass for one example."""
+
+    sizes: _Sizes
     flops: int
 
 
@@ -67,11 +75,10 @@ def count(variant: Variant, problem: Problem) -> Cost:
 def is_uniform(variant: Variant) -> bool:
     """Say whether a network is its stem, its head and modules that are alike, and nothing else."""
     return (
-        variant.family not in ("looped", "widenet")
+        variant.family != "widenet"
         and variant.hidden_sizes is None
         and not variant.depth_average
         and not variant.attention_every
-        and (variant.experts or 1) == 1
         and not norms_the_stream(variant)
     )
 
@@ -93,15 +100,15 @@ def _times(depth: int, counted: int, num_stages: int) -> list[int]:
 def _sum(parts: _Parts, times: list[int], variant: Variant) -> Cost:
     weighted = list(zip(times, parts.modules, strict=True))
     num_scales = variant.depth if parts.num_scales else 0
-    body = sum(n * module.total for n, module in weighted) + num_scales
-    trainable = sum(n * module.trainable for n, module in weighted) + num_scales
+    body = _Sizes(*(sum(n * m.sizes[i] for n, m in weighted) + num_scales for i in range(3)))
+    loops = variant.loops or 1
     return Cost(
-        total_params=parts.ends.total + body,
-        trainable_params=parts.ends.trainable + trainable,
-        active_params=parts.ends.total + body,
-        body_params=body,
-        forward_flops=parts.ends.flops + sum(n * module.flops for n, module in weighted),
-        total_heads=variant.depth * (variant.heads or 0),
+        total_params=parts.ends.sizes.total + body.total,
+        trainable_params=parts.ends.sizes.trainable + body.trainable,
+        active_params=parts.ends.sizes.active + body.active,
+        body_params=body.total,
+        forward_flops=parts.ends.flops + loops * sum(n * m.flops for n, m in weighted),
+        total_heads=loops * variant.depth * (variant.heads or 0),
     )
 
 
@@ -111,22 +118,16 @@ def _count_whole(variant: Variant, problem: Problem) -> Cost:
     with torch.device("meta"):
         network = build(variant, problem)
     assert isinstance(network, Network)
-    total, trainable = _sizes(network)
-    ends, _ = _sizes(network.stem, network.head)
-    idle = {
-        id(module.router.weight): module.num_idle_params
-        for module in network.modules()
-        if isinstance(module, MixtureModule)
-    }
+    sizes, ends = _sizes(network), _sizes(network.stem, network.head)
     with_attention = sum(isinstance(module, Attention) for module in network.modules())
     _drop_batch_norms(network.eval())
     with torch.no_grad():
         _, flops = _counted(network, _example(problem))
     return Cost(
-        total_params=total,
-        trainable_params=trainable,
-        active_params=total - sum(idle.values()),
-        body_params=total - ends,
+        total_params=sizes.total,
+        trainable_params=sizes.trainable,
+        active_params=sizes.active,
+        body_params=sizes.total - ends.total,
         forward_flops=flops,
         total_heads=with_attention * (variant.heads or 0) * (variant.loops or 1),
     )
@@ -145,10 +146,10 @@ def _count_parts(variant: Variant, problem: Problem) -> _Parts:
         modules = []
         for block, sizes in zip(network.blocks, blocks, strict=True):
             z, flops = _counted(block, z, *context)
-            modules.append(_Part(*sizes, flops))
+            modules.append(_Part(sizes, flops))
         _, head_flops = _counted(network.head, z)
     num_scales = 0 if network.scales is None else len(network.scales)
-    return _Parts(_Part(*ends, stem_flops + head_flops), tuple(modules), num_scales)
+    return _Parts(_Part(ends, stem_flops + head_flops), tuple(modules), num_scales)
 
 
 def _drop_batch_norms(network: nn.Module) -> None:
@@ -166,10 +167,15 @@ def _counted(part: Callable[..., Any], *inputs: Tensor) -> tuple[Any, int]:
     return outputs, int(counter.get_total_flops())
 
 
-def _sizes(*modules: nn.Module) -> tuple[int, int]:
-    """Return the number of weights of modules, and of those that are trained; shared ones once."""
-    weights = [(w.numel(), w.requires_grad) for w in nn.ModuleList(modules).parameters()]
-    return sum(n for n, _ in weights), sum(n for n, is_trained in weights if is_trained)
+def _sizes(*modules: nn.Module) -> _Sizes:
+    """Return the number of weights of modules, shared ones once."""
+    parts = nn.ModuleList(modules)
+    weights = [(w.numel(), w.requires_grad) for w in parts.parameters()]
+    mixtures = (module for module in parts.modules() if isinstance(module, MixtureModule))
+    idle = {id(mixture.router.weight): mixture.num_idle_params for mixture in mixtures}
+    total = sum(n for n, _ in weights)
+    trained = sum(n for n, is_trained in weights if is_trained)
+    return _Sizes(total, trained, total - sum(idle.values()))
 
 
 def _example(problem: Problem) -> Tensor:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from depthbench.models.network import Context, Entry, Network
+from depthbench.models.sums import carry_of
 from depthbench.spec import Variant
 
 
@@ -44,10 +44,10 @@ class Course:
     period: int = 1
 
 
-def course_of(variant: Variant, carry: float = 1.0) -> Course:
+def course_of(variant: Variant) -> Course:
     """Return the course that a variant's options ask for."""
     return Course(
-        carry=carry,
+        carry=carry_of(variant),
         has_skip=variant.skip != "none",
         loops=variant.loops or 1,
         injects=bool(variant.input_injection),
@@ -99,13 +99,6 @@ class DepthAverage(nn.Module):
         return total
 
 
-class Kept(NamedTuple):
-    """Say whether a module is run in this step, and what its update is multiplied by."""
-
-    is_run: bool
-    factor: float
-
-
 class CourseNetwork(Network):
     """Run the stages of a network on another course.
 
@@ -139,9 +132,10 @@ class CourseNetwork(Network):
         super().__init__(stem, blocks, head, stages=stages, scale=scale)
         self.course = course
         self.norms = None if norms is None else nn.ModuleList(norms)
-        num_steps = course.loops * len(stages)
-        averages = DepthAverage(num_steps, course.dilation, course.period)
-        self.average = averages if course.averages else None
+        self.average: DepthAverage | None = None
+        if course.averages:
+            num_steps = course.loops * len(stages)
+            self.average = DepthAverage(num_steps, course.dilation, course.period)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs for a batch of examples."""
@@ -159,38 +153,34 @@ class CourseNetwork(Network):
 
     def advance(self, z: Tensor, stage: int, context: Context = ()) -> Tensor:
         """Return the stream after one stage."""
-        start, size = self.starts[stage], self.stages[stage]
-        first, total = self.blocks[start], None
-        indices = range(start, start + size)
-        if isinstance(first, Entry):  # it must be run, for the shape of the stream
+        start, total = self.starts[stage], None
+        others = range(start, start + self.stages[stage])
+        first = self.blocks[start]
+        if isinstance(first, Entry):  # it is run in any case, for the shape of the stream
             z, update = first.enter(z)  # (B, *stream)
-            is_run, factor = self._kept(start)
-            total = self._add(z, (factor if is_run else 0.0) * update, start)
-            indices = range(start + 1, start + size)
+            factor, others = self._factor(start), others[1:]
+            total = self._add(z, factor * update, start) if factor else z
         elif self.course.has_skip:
             total = z if self.course.carry == 1.0 else self.course.carry * z
-        for index in indices:
-            total = self._with(total, z, index, context)
+        for index in others:
+            factor = self._factor(index)
+            if factor:
+                update = self.blocks[index](z, *context)  # (B, *stream)
+                update = update if factor == 1.0 else factor * update
+                total = update if total is None else self._add(total, update, index)
         assert total is not None
         return total if self.norms is None else self.norms[stage](total)
 
-    def _with(self, total: Tensor | None, z: Tensor, index: int, context: Context) -> Tensor | None:
-        """Return a sum with one more module's update, or as it is where the module is left out."""
-        is_run, factor = self._kept(index)
-        if not is_run:
-            return total
-        update = self.blocks[index](z, *context)  # (B, *stream)
-        if factor != 1.0:
-            update = factor * update
-        return update if total is None else self._add(total, update, index)
+    def _factor(self, index: int) -> float:
+        """Return what a module's update is multiplied by: 0 where it is left out of this step.
 
-    def _kept(self, index: int) -> Kept:
-        """Draw whether a module is kept; in evaluation all are, each by its probability."""
+        In training that is drawn; in evaluation it is the probability that it is not.
+        """
         survival = self.course.survival
         if survival == 1.0:
-            return Kept(True, 1.0)
+            return 1.0
         probability = 1.0 - (index + 1) / len(self.blocks) * (1.0 - survival)
         if not self.training:
-            return Kept(True, probability)
+            return probability
         # On the CPU whatever the device: the answer decides what is launched.
-        return Kept(bool(torch.rand((), device="cpu") < probability), 1.0)
+        return float(torch.rand((), device="cpu") < probability)

@@ -9,7 +9,7 @@ Switch Transformers (arXiv 2101.03961), equation 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,7 @@ class Expert(nn.Module):
 class MixtureModule(nn.Module):
     """Normalise each position, let a router choose K of E experts, and sum their gated answers.
 
-    No position is ever dropped. `balance` is, after a forward pass in training, E sum_e f_e P_e
-    over the experts: f_e the share of choices that fell on expert e, P_e its mean probability; it
-    is 1 where all are equally busy, and E at most.
+    No position is ever dropped.
 
     Shapes:
         (B, D) -> (B, D), or (B, T, D) -> (B, T, D); probabilities (N, E), N positions.
@@ -57,7 +55,8 @@ class MixtureModule(nn.Module):
         assert variant.experts is not None
         self.num_experts, self.num_active = variant.experts, variant.active_experts or 1
         self.balance_weight = variant.balance or 0.0
-        self.balance: Tensor | None = None
+        # The balance of each run in training since somebody asked for it; None: nobody does.
+        self.balances: list[Tensor] | None = None
         self.norm = feature_norm(variant.norm, variant.width, variant.norm_affine)
         self.router = nn.Linear(variant.width, variant.experts, bias=False)
         self.experts = nn.ModuleList(Expert(variant) for _ in range(variant.experts))
@@ -73,27 +72,53 @@ class MixtureModule(nn.Module):
         h = self.norm(z).flatten(0, -2)  # (N, D)
         probabilities = self.router(h).float().softmax(1)  # (N, E)
         gates, chosen = probabilities.topk(self.num_active, dim=1)  # (N, K) twice
-        if self.training and self.balance_weight:
-            self.balance = self._balance(probabilities, chosen)
-        if h.is_meta:  # which rows an expert has is not known there, but that it is K in all
-            total = sum(self.experts[index](h) for index in range(self.num_active))
-            return torch.as_tensor(total).view(z.shape)
-        return self._dispatched(h, gates.to(h.dtype), chosen).view(z.shape)
+        if self.training and self.balances is not None:
+            self.balances.append(self._balance(probabilities, chosen))
+        total = self._summed(h, gates.to(h.dtype), chosen)  # (N, D)
+        return total.view(z.shape)
 
-    def _dispatched(self, h: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:
+    def _summed(self, h: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:
         """Return the gated sum, each expert run once, on the rows that chose it."""
         total = torch.zeros_like(h)  # (N, D)
+        if h.is_meta:  # nothing is chosen there: any K experts stand for those of all rows
+            parts = zip(self.experts, gates.unbind(1), strict=False)
+            return total + sum(gate[:, None] * expert(h) for expert, gate in parts)
         for index, expert in enumerate(self.experts):
             rows, ranks = torch.where(chosen == index)  # (n,) twice
             if len(rows):
                 answer = expert(h[rows]) * gates[rows, ranks, None]  # (n, D)
-                total = total.index_add(0, rows, answer.to(total.dtype))
+                total.index_add_(0, rows, answer.to(total.dtype))
         return total
 
     def _balance(self, probabilities: Tensor, chosen: Tensor) -> Tensor:
+        """Return E sum_e f_e P_e: f_e the share of choices on expert e, P_e its mean probability.
+
+        It is 1 where all experts are equally busy, and E at most.
+        """
         picked = F.one_hot(chosen, self.num_experts).float().sum(1)  # (N, E)
         shares = picked.mean(0) / self.num_active  # (E,)
         return self.num_experts * (shares * probabilities.mean(0)).sum()
+
+
+class Balance:
+    """Gather the balance of all mixtures of a network over one forward pass in training."""
+
+    def __init__(self, mixtures: Sequence[MixtureModule]) -> None:
+        self.mixtures = mixtures
+
+    def begin(self) -> None:
+        """Let each mixture note its balance from now on."""
+        for mixture in self.mixtures:
+            mixture.balances = []
+
+    def end(self) -> Tensor | float:
+        """Return the weighted sum of what was noted, once for each run of a mixture."""
+        total: Tensor | float = 0.0
+        for mixture in self.mixtures:
+            for balance in mixture.balances or ():
+                total = total + mixture.balance_weight * balance
+            mixture.balances = None
+        return total
 
 
 def feed_forward(variant: Variant) -> nn.Module:
@@ -101,21 +126,11 @@ def feed_forward(variant: Variant) -> nn.Module:
     return MLPModule(variant) if (variant.experts or 1) == 1 else MixtureModule(variant)
 
 
-def balance_loss(network: nn.Module) -> Callable[[], Tensor] | None:
-    """Return what gives the weighted balance of all mixtures after a pass; None: no mixture.
-
-    A mixture that several modules share counts once, as it was in its last run.
-    """
+def balance_of(network: nn.Module) -> Balance | None:
+    """Return what gathers the balance of a network's mixtures; None where none has a weight."""
     mixtures = [
         module
         for module in network.modules()
         if isinstance(module, MixtureModule) and module.balance_weight
     ]
-    if not mixtures:
-        return None
-
-    def loss() -> Tensor:
-        parts = [m.balance_weight * m.balance for m in mixtures if m.balance is not None]
-        return torch.stack(parts).sum()
-
-    return loss
+    return Balance(mixtures) if mixtures else None

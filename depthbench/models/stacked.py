@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from depthbench.models.branches import Branch, ScaledNorm
 from depthbench.models.conv import ConvBottleneckModule, ConvHead, ConvModule, ConvStem
 from depthbench.models.mlp import MLPHead, MLPModule, MLPStem
 from depthbench.models.network import Network
@@ -236,6 +237,7 @@ EXAMPLE_WISE: frozenset[type[nn.Module]] = frozenset(
         *(nn.Sequential, nn.ModuleList, nn.Identity, nn.Flatten, nn.ReLU, nn.Sigmoid),
         *(Network, MLPStem, MLPModule, MLPHead),
         *(ConvStem, ConvModule, ConvBottleneckModule, ConvHead),
+        *(Branch, ScaledNorm),
         *(PreactStem, PreactBlock, PreactEntry, PreactHead, BasicBody, BottleneckBody),
     }
 )

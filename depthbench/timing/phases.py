@@ -12,7 +12,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from depthbench.models.decoding import decoder
-from depthbench.models.experts import balance_loss
+from depthbench.models.experts import balance_of
 from depthbench.timing.cells import Cell
 from depthbench.timing.modes import Call, Run, repeatable_backward, runner
 from depthbench.timing.precisions import INFERENCE_TYPES
@@ -107,10 +107,8 @@ def _train_step(parts: Parts) -> Workload:
     for group in optimizer.param_groups:  # Adam counts its steps on the device, where it can
         if cell.mode == "cuda_graph" and "capturable" in group:
             group["capturable"] = True
-    balance = balance_loss(parts.network)
-    step = build_step(
-        run, optimizer, cell.train, cell.precision, parts.task, _scaler(parts), balance
-    )
+    balance, scaler = balance_of(parts.network), _scaler(parts)
+    step = build_step(run, optimizer, cell.train, cell.precision, parts.task, scaler, balance)
     return _trained(parts, partial(step, parts.inputs, parts.targets), run, optimizer)
 
 
@@ -136,10 +134,12 @@ def _trained(parts: Parts, call: Call, run: Run, optimizer: Optimizer | None = N
 
 def _loss(parts: Parts, run: Run) -> Tensor:
     """Return the loss as a training step has it, unscaled."""
+    balance = balance_of(parts.network)
+    if balance is not None:
+        balance.begin()
     outputs = forward_in(run, parts.cell.precision)(parts.inputs).float()  # (B, *output)
     loss = parts.task.loss(outputs, parts.targets, parts.cell.train)
-    balance = balance_loss(parts.network)
-    return loss if balance is None else loss + balance()
+    return loss if balance is None else loss + balance.end()
 
 
 def _scaler(parts: Parts) -> GradScaler | None:

@@ -65,20 +65,25 @@ def unsupported_reason(
 
 
 def _phase_reason(cell: Cell) -> str | None:
-    is_text, variant = cell.problem.vocabulary is not None, cell.variant
+    variant = cell.variant
     if cell.phase != "decode":
         return None
-    if is_text and variant.backbone == "transformer" and (variant.loops or 1) > 1:
+    if cell.problem.vocabulary is None:
+        return (
+            f"phase decode: backbone {variant.backbone} on {cell.dataset} predicts no next token; "
+            "decode is for a transformer on text"
+        )
+    if variant.backbone == "mixer":
+        return (
+            "phase decode: a mixer keeps no keys and values, and would mix all tokens again for "
+            "each; decode is for a transformer"
+        )
+    if (variant.loops or 1) > 1:
         return (
             f"phase decode: {variant.loops} loops over one set of modules would need a cache for "
             "each; decode is for modules that are run once"
         )
-    if is_text and variant.backbone == "transformer":
-        return None
-    return (
-        f"phase decode: backbone {cell.variant.backbone} on {cell.dataset} predicts no next token; "
-        "decode is for a transformer on text"
-    )
+    return None
 
 
 def _precision_reason(precision: str, device: torch.device, machine: Machine) -> str | None:

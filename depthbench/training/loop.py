@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from depthbench.grammar import TrainSettings
-from depthbench.models.experts import balance_loss
+from depthbench.models.experts import balance_of
 from depthbench.training.arithmetic import exact_arithmetic, forked_random
 from depthbench.training.augment import augmentation_of
 from depthbench.training.batches import batches, check_batches, stream_seed
@@ -98,7 +98,7 @@ def train(  # noqa: PLR0913 - the last ones are for those who watch
     learning_rate = LearningRate(settings, horizon)
     augment = augmentation_of(settings.augment, tuple(data.train.inputs.shape[1:]))
     take_step = build_step(
-        model, optimizer, settings, settings.precision, task, balance=balance_loss(model)
+        model, optimizer, settings, settings.precision, task, balance=balance_of(model)
     )
     losses = RunningLoss(device)
     checkpoint = Checkpoint(settings.checkpoint, learned_tensors(model))

@@ -9,6 +9,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from depthbench.grammar import TrainSettings
+from depthbench.models.experts import Balance
 from depthbench.training.arithmetic import forward_in
 from depthbench.training.tasks import Task
 
@@ -20,7 +21,7 @@ def build_step(  # noqa: PLR0913 - the last two are for a few
     precision: str,
     task: Task,
     scaler: GradScaler | None = None,
-    balance: Callable[[], Tensor] | None = None,
+    balance: Balance | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that takes one step on a batch and returns its loss, detached.
 
@@ -34,7 +35,7 @@ def build_step(  # noqa: PLR0913 - the last two are for a few
         task: gives the loss.
         scaler: scales the loss, so that fp16's gradients do not vanish; None: no scaling.
         balance: gives what mixtures of experts add to the loss that is minimised; what is returned
-            is the task's alone.
+            is the task's alone. None: there are none.
 
     Shapes:
         The function takes a batch of inputs and targets as the task has them, and returns ().
@@ -45,9 +46,11 @@ def build_step(  # noqa: PLR0913 - the last two are for a few
 
     def take_step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad()
+        if balance is not None:
+            balance.begin()
         outputs = forward(inputs).float()  # (B, *output)
         loss = task.loss(outputs, targets, settings)
-        minimised = loss if balance is None else loss + balance()
+        minimised = loss if balance is None else loss + balance.end()
         (minimised if scaler is None else scaler.scale(minimised)).backward()
         if clip_norm is not None:
             if scaler is not None:
