@@ -103,7 +103,7 @@ def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
     norm = value("norm") or BACKBONE_DEFAULTS[base]["norm"]
     for name, idle in (("norm_position", "pre"), ("norm_scale", "none")):
         if norm == "none" and value("norm") is None and value(name) not in (None, idle):
-            yield name, f"{name}: {value(name)} without effect: {base} has no norms; set norm: layer"
+            yield name, f"{name}: {value(name)} does nothing: {base} has no norms; set norm: layer"
     position = value("norm_position")
     if norm == "none" or position not in ("post", "deep"):
         return
