@@ -212,9 +212,8 @@ def _start_deepnorm(network: Network, variant: Variant) -> None:
         if isinstance(module, Attention):
             sizes = (module.num_heads, module.num_kv_heads, module.num_kv_heads)
             rows = [size * module.head_size for size in sizes]
-            for part, gain in zip(
-                module.queries_keys_values.weight.split(rows), (1.0, 1.0, beta), strict=True
-            ):
+            parts = module.queries_keys_values.weight.detach().split(rows)
+            for part, gain in zip(parts, (1.0, 1.0, beta), strict=True):
                 _start_xavier(part, gain)
         elif isinstance(module, TokenMixer):
             for weight in module.weights:
