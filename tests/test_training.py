@@ -335,6 +335,20 @@ def test_sgd_without_momentum_is_plain_gradient_descent():
     assert optimizer.param_groups[0]["nesterov"] is False
 
 
+def test_sgd_takes_weights_that_later_steps_alone_have_gradients_of():
+    late, early = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+    optimizer = build_optimizer(torch.nn.Sequential(late, early), settings_of(optimizer="sgd"))
+    plain = torch.optim.SGD([late.weight.detach().clone()], lr=0.01, momentum=0.9, nesterov=True)
+    (weight,) = plain.param_groups[0]["params"]
+    for step in range(3):
+        late.weight.grad = torch.ones(1, 1) if step else None
+        early.weight.grad = torch.ones(1, 1)
+        weight.grad = None if late.weight.grad is None else late.weight.grad.clone()
+        optimizer.step()
+        plain.step()
+    assert torch.equal(late.weight, weight)
+
+
 def test_clipping_bounds_the_norm_of_all_gradients_together():
     def moved_by(clip_norm):
         network = make_network()

@@ -61,15 +61,28 @@ def optimizer_of(groups: Sequence[dict[str, Any]], settings: TrainSettings) -> O
     """Build an optimizer over parameter groups that have their own rates and decays."""
     is_fused = all(_has_fused(group["params"]) for group in groups)
     if settings.optimizer == "sgd":
-        return SGD(
+        sgd = SGD(
             groups,
             lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov and settings.momentum > 0,  # PyTorch refuses it without
             fused=is_fused,
         )
+        _start_momentum(sgd)
+        return sgd
     adam = {"adamw": AdamW, "adam": Adam}[settings.optimizer]
     return adam(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=is_fused)
+
+
+def _start_momentum(optimizer: SGD) -> None:
+    """Give all weights a momentum of 0, with which the first step is the same as without one.
+
+    The fused kernel refuses weights with a momentum beside weights without, as those of modules and
+    experts would be that the first steps leave out.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"] if group["momentum"] else ():
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
