@@ -174,6 +174,15 @@ def trial_of(variant, seed=0, problem=SMALL):
     )
 
 
+def shaken(network, size=0.2, seed=7):
+    """Return a network with noise on all of its weights, so that none is still at 0 or 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(size * torch.randn(weight.shape, generator=generator))
+    return network
+
+
 def examples(problem, num=8, seed=1):
     """Return examples of a problem: images, or tokens."""
     if problem.vocabulary is None:

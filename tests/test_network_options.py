@@ -248,16 +248,21 @@ def test_bf16_follows_fp32(case):
 
 @each_row
 @pytest.mark.parametrize("phase", ["inference", "train_step"])
-def test_a_cell_of_it_is_timed_and_its_flops_are_known(case, phase):
-    cell = cell_of(case.variant, case.problem, phase=phase)
-    ready = prepared(cell)
+def test_a_cell_of_it_is_timed(case, phase):
+    ready = prepared(cell_of(case.variant, case.problem, phase=phase))
     for _ in range(2):
         assert called(ready).isfinite().all()
-    flops = count(case.variant, case.problem).forward_flops
-    if phase == "inference":
-        assert call_flops(cell) == 4 * flops
-    else:
-        assert 2 * 4 * flops < call_flops(cell) <= 3 * 4 * flops
+
+
+@pytest.mark.slow
+@every_case
+def test_flops_of_a_train_step_are_known(case):
+    forward = 4 * count(case.variant, case.problem).forward_flops
+    flops = call_flops(cell_of(case.variant, case.problem, phase="train_step"))
+    # What nothing asks for is left out: gradients by the examples, or by weights that are fixed.
+    assert 2 * forward <= flops <= 3 * forward
+    if case.is_text and case.variant.backbone == "transformer":
+        assert flops == 3 * forward
 
 
 @torch.no_grad()
@@ -309,6 +314,8 @@ def merged_case(generator):
     if option_problems(settings, BackboneSettings(name=backbone)):
         return None
     variant = variant_of(backbone, family, depth, width, **options)
+    if variant.tie_embeddings is False and variant.patch != 4:
+        return None  # one is for text, the other for images
     reads_text = backbone in ("transformer", "mixer") and variant.patch == 4
     return OptionCase(variant, TEXT if reads_text else SMALL)
 

@@ -75,10 +75,7 @@ class TransformerModule(nn.Module):
 
 
 class OptionedModule(TransformerModule):
-    """Compute a block's update with what options put around its branches, and between them.
-
-    In the stream's own terms a block is z <- N(c z + s attention(z)), then the same with each mlp;
-    the network adds c z and applies the last N itself, so that the update is what is left.
+    """Compute a block's update with what options put around its branches, or all on one norm.
 
     Shapes:
         (B, T, D) -> (B, T, D)
@@ -89,37 +86,54 @@ class OptionedModule(TransformerModule):
 
     def __init__(self, variant: Variant, mixing: Callable[[], nn.Module], index: int) -> None:
         super().__init__(variant, mixing)
-        self.carry, self.scale = carry_of(variant), branch_scale(variant)
+        self.scale = branch_scale(variant)
         self.is_parallel = bool(variant.parallel_block)
         self.norm = norm_before(self.norm, variant, index)
         for mlp in self.mlps:
-            plain = nn.Identity() if self.is_parallel else mlp.get_submodule("norm")
-            own = plain if self.is_parallel else norm_before(plain, variant, index)
+            plain = mlp.get_submodule("norm")
+            own = nn.Identity() if self.is_parallel else norm_before(plain, variant, index)
             mlp.add_module("norm", own)
-        num_branches = 1 + len(self.mlps)
-        afters = [after_branch(variant) for _ in range(num_branches)]
+        afters = [after_branch(variant) for _ in (self.attention, *self.mlps)]
         self.afters = nn.ModuleList(nn.Identity() if a is None else a for a in afters)
-        num_between = 0 if self.is_parallel or not norms_the_stream(variant) else len(self.mlps)
-        self.between = nn.ModuleList(stream_norm(variant, feature_norm) for _ in range(num_between))
 
     def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the update of the stream; `mask` as in `Attention`."""
         h = self.norm(z)  # (B, T, D)
-        update = self._after(0, self.attention(h, mask))  # (B, T, D)
-        stream = z
-        for index, mlp in enumerate(self.mlps):
-            if self.is_parallel:
-                update = update + self._after(index + 1, mlp(h))
-                continue
-            stream = self.carry * stream + update
-            if len(self.between):
-                stream = self.between[index](stream)
-            update = self._after(index + 1, mlp(stream))
-        return update if self.is_parallel else update + self.carry * (stream - z)
+        update = self.after(0, self.attention(h, mask))  # (B, T, D)
+        for index, mlp in enumerate(self.mlps, 1):
+            update = update + self.after(index, mlp(h if self.is_parallel else z + update))
+        return update
 
-    def _after(self, index: int, update: Tensor) -> Tensor:
+    def after(self, index: int, update: Tensor) -> Tensor:
+        """Return the update of a branch as it is added to the stream."""
         update = self.afters[index](update)
         return update if self.scale == 1.0 else self.scale * update
+
+
+class ResummedModule(OptionedModule):
+    """Compute the update of a block whose sums are z <- N(c z + s u), one for each branch.
+
+    The network adds c z to the update and applies the last N itself.
+
+    Shapes:
+        (B, T, D) -> (B, T, D)
+    """
+
+    def __init__(self, variant: Variant, mixing: Callable[[], nn.Module], index: int) -> None:
+        super().__init__(variant, mixing, index)
+        self.carry = carry_of(variant)
+        norm = partial(stream_norm, variant, feature_norm)
+        self.between = nn.ModuleList(
+            norm() if norms_the_stream(variant) else nn.Identity() for _ in self.mlps
+        )
+
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the update of the stream; `mask` as in `Attention`."""
+        stream, update = z, self.after(0, self.attention(self.norm(z), mask))  # (B, T, D) twice
+        for index, (mlp, norm) in enumerate(zip(self.mlps, self.between, strict=True), 1):
+            stream = norm(self.carry * stream + update)
+            update = self.after(index, mlp(stream))
+        return update + self.carry * (stream - z)
 
 
 class TokenStem(nn.Module):
@@ -241,9 +255,12 @@ def mixer_modules(variant: Variant, problem: Problem) -> list[nn.Module]:
 
 
 def _module(variant: Variant, mix: Callable[[], nn.Module], index: int) -> nn.Module:
-    """Return a block: the plain one, or where options ask for it the one that has them."""
+    """Return a block: the plain one, or where options ask for it one that has them."""
     is_scaled = carry_of(variant) != 1.0 or branch_scale(variant) != 1.0
-    if has_branch_options(variant) or variant.parallel_block or is_scaled:
+    is_resummed = norms_the_stream(variant) or is_scaled
+    if is_resummed and not variant.parallel_block:
+        return ResummedModule(variant, mix, index)
+    if is_resummed or variant.parallel_block or has_branch_options(variant):
         return OptionedModule(variant, mix, index)
     return TransformerModule(variant, mix)
 
