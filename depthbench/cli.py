@@ -237,13 +237,14 @@ def coordinate_check(
     data_dir: options.DataDir = None,
     overrides: options.Overrides = None,
     quiet: options.Quiet = False,
-    format: options.As = options.Format.terminal,
+    format: options.AsPage = options.ReportFormat.terminal,
 ) -> None:
     """Show how sizes inside networks follow width and depth, under each parametrisation.
 
     Each kind of network of the suite is trained for a few steps at many
     widths and depths, at one learning rate; its own widths and depths do not
-    count. How to read it: docs/parametrizations.md. Nothing is stored.
+    count. `--format html` makes a page with charts. How to read it:
+    docs/parametrizations.md. Nothing is stored.
     """
     from depthbench.coordinate_check import coordinate_check as check
     from depthbench.coordinate_curves import CheckOptions, parametrizations_in, sizes_in

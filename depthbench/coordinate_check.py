@@ -167,6 +167,7 @@ def _growth_row(curve: Curve, values: Sequence[Sequence[float]]) -> Row:
     ends = {"smallest": 0, "largest": -1}
     return (
         curve.facts()
+        | {"sizes": sizes, "values": list(map(_together, values))}
         | {end: sizes[place] for end, place in ends.items()}
         | {f"at_{end}": _together(values[place]) for end, place in ends.items()}
         | {

@@ -7,20 +7,20 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from depthbench.coordinate_check import CoordinateCheck
-from depthbench.report.growth import TOLERANCE
-from depthbench.report.rows import Row
-from depthbench.report.statistics import MIN_SEEDS
-from depthbench.report.tables import Heading, render_table, to_json
-from depthbench.units import counted
+from depthbench.report.coordinate_panel import panels_of
+from depthbench.report.tables import (
+    REPORT_FORMATS,
+    Heading,
+    check_format,
+    markdown,
+    render_table,
+    to_json,
+)
+from depthbench.report.values import Panel
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NAMES = (
-    Heading("network", "network"),
-    Heading("parametrization", "rule"),
-    Heading("over", "over"),
-)
 _KEYS = (
     *("network", "parametrization", "over", "lr", "quantity", "step", "exponent", "low", "high"),
     *("num_seeds", "verdict", "smallest", "largest", "at_smallest", "at_largest"),
@@ -34,80 +34,55 @@ def render_check(
 
     Args:
         check: what was found.
-        format: terminal, md, csv, or json, which has the sizes of every network, too.
+        format: terminal, md, csv, html with charts, or json, which has the sizes of each network.
         console: whose width the terminal format takes (default: standard output's).
 
     Raises:
         ResultError: there is no such format.
     """
+    check_format(format, REPORT_FORMATS)
     if format == "json":
-        return to_json(
-            {
-                "suite": check.suite,
-                "num_steps": check.num_steps,
-                "growth": check.growth,
-                "sizes": check.sizes,
-            }
-        )
+        names = ("suite", "num_steps", "growth", "sizes")
+        return to_json({name: getattr(check, name) for name in names})
     if format == "csv":
         return render_table([Heading(key, key) for key in _KEYS], check.growth, format)
-    last = [row for row in check.growth if row["step"] == check.num_steps]
-    has_kinds = len({row["network"] for row in last}) > 1
-    names = _NAMES if has_kinds else _NAMES[1:]
-    quantities = sorted({row["quantity"]: None for row in last}, key=lambda name: " of " in name)
-    table = render_table(
-        (*names, *(Heading(name, name.replace(" of ", " of\n"), True) for name in quantities)),
-        _rows(last),
-        format,
-        title=f"{check.suite}: coordinates after {counted(check.num_steps, 'step')}",
-        note=_note(last, has_kinds=has_kinds),
-        console=console,
-        num_names=len(names),
-    )
-    notes = _notes(last)
+    panels = panels_of([row for row in check.growth if row["step"] == check.num_steps])
+    if format == "html":
+        return _page(check, panels)
+    tables = [_table(check, panel, format, console) for panel in panels]
+    notes = list(panels[0].notes)
     if format == "terminal":
         width = console.width if console else _width()
-        notes = [line for note in notes for line in wrap(note, width)]
-    return "\n".join([table.rstrip("\n"), "", *notes])
+        return "\n\n".join(
+            [*tables, "\n".join(line for note in notes for line in wrap(note, width))]
+        )
+    return "\n\n".join([*tables, *map(markdown, notes)])
 
 
-def _rows(growth: Sequence[Row]) -> list[Row]:
-    """Return a row for each curve, with its quantities beside one another."""
-    rows: dict[tuple[str, ...], Row] = {}
-    for found in growth:
-        curve = {heading.key: found[heading.key] for heading in _NAMES}
-        row = rows.setdefault(tuple(curve.values()), curve)
-        row[found["quantity"]] = _text(found)
-    return list(rows.values())
+def _table(check: CoordinateCheck, panel: Panel, format: str, console: Console | None) -> str:
+    keys = [heading.key for heading in panel.headings]
+    return render_table(
+        panel.headings,
+        [dict(zip(keys, texts, strict=True)) for texts in panel.texts],
+        format,
+        title=f"{check.suite}: {panel.title}",
+        note=panel.finding,
+        console=console,
+        num_names=panel.num_names,
+    ).rstrip("\n")
 
 
-def _text(found: Row) -> str:
-    if found["exponent"] is None:
-        return str(found["verdict"])
-    text = f"{found['verdict']} {found['exponent']:z.2f}"
-    return text if found["low"] is None else f"{text} ±{found['exponent'] - found['low']:.2f}"
+def _page(check: CoordinateCheck, panels: Sequence[Panel]) -> str:
+    from depthbench.report.page import render_page
+    from depthbench.report.page_parts import figure_of
 
-
-def _note(rows: Sequence[Row], *, has_kinds: bool) -> str:
-    rates = sorted({row["lr"] for row in rows})
-    ranges = {f"{row['over']} {row['smallest']} to {row['largest']}": None for row in rows}
-    network = [] if has_kinds else [rows[0]["network"]]
-    rate = f"learning rate {' and '.join(f'{rate:g}' for rate in rates)}"
-    return ", ".join([*network, *ranges, rate, counted(rows[0]["num_seeds"], "seed")])
-
-
-def _notes(rows: Sequence[Row]) -> list[str]:
-    notes = [
-        "Exponents of root mean squares over examples and features: of the stream after the last "
-        "stage, of the modules' updates, of the logits, and of how far each is from what it was "
-        "before training. An exponent is the slope of the logarithm against that of width or "
-        "depth; ±: its 95% interval over seeds.",
-        f"flat: the interval lies within {TOLERANCE:g} of 0; grows, shrinks: beyond it; "
-        "unresolved: neither is shown. How to read it: docs/parametrizations.md",
-    ]
-    if rows[0]["num_seeds"] < MIN_SEEDS:
-        notes.append(f"With fewer than {MIN_SEEDS} seeds there is no interval.")
-    return notes
+    return render_page(
+        "coordinates.html.j2",
+        has_charts=True,
+        title=f"{check.suite}: depthbench coordinate-check",
+        suite=check.suite,
+        figures=[figure_of(panel, f"c{place}") for place, panel in enumerate(panels, 1)],
+    )
 
 
 def _width() -> int:

@@ -271,8 +271,8 @@ FEW = ("--widths", "8,16", "--depths", "none", "--steps", "1", "--parametrizatio
 
 def test_the_command_shows_a_row_a_curve_and_what_it_costs(suite_file):
     done = call("coordinate-check", suite_file, *FEW, "--seeds", "1")
-    assert "check: coordinates after 1 step" in done.stdout
-    assert "deep mlp, width 8 to 16, learning rate 0.01, 1 seed" in done.stdout
+    assert "check: deep mlp, after 1 step" in done.stdout
+    assert "width 8 to 16, learning rate 0.01, 1 seed" in done.stdout
     rows = [line for line in done.stdout.splitlines() if line.startswith(("sp ", "mup "))]
     assert len(rows) >= 2 and all(" width " in row for row in rows)
     assert "fewer than 3 seeds" in " ".join(done.stdout.split())
@@ -309,13 +309,22 @@ def test_mistakes_are_named(suite_file, arguments, reason):
     assert reason in call("coordinate-check", suite_file, *arguments, code=2).stderr
 
 
-def test_a_table_of_many_kinds_names_them():
+def test_a_page_draws_each_quantity_over_each_size(suite_file):
+    page = call("coordinate-check", suite_file, *FEW, "--seeds", "1", "--format", "html").stdout
+    assert page.isascii() and '<h1 id="suite">check</h1>' in page
+    for quantity in QUANTITIES:
+        assert f"{quantity} over width" in page
+    assert "over depth" not in page
+
+
+def test_each_kind_has_a_table():
     rows = [
         {"network": name, "parametrization": "sp", "over": "width", "lr": 0.1, "num_seeds": 3}
         | {"quantity": "stream", "step": 1, "smallest": 8, "largest": 16, "verdict": "flat"}
-        | {"exponent": 0.01, "low": -0.02, "high": 0.04}
+        | {"exponent": 0.01, "low": -0.02, "high": 0.04, "sizes": [8, 16], "values": [1.0, 1.0]}
         for name in ("deep mlp", "wide mlp")
     ]
     check = checking.CoordinateCheck("s", 1, tuple(rows), ())
     text = render_check(check, "md")
-    assert "| deep mlp | sp | width | flat 0.01 ±0.03 |" in text
+    assert text.count("| sp | width | flat 0.01 ±0.03 |") == 2
+    assert "## s: deep mlp, after 1 step" in text and "## s: wide mlp, after 1 step" in text

@@ -256,11 +256,11 @@ def mixer_modules(variant: Variant, problem: Problem) -> list[nn.Module]:
 
 def _module(variant: Variant, mix: Callable[[], nn.Module], index: int) -> nn.Module:
     """Return a block: the plain one, or where options ask for it one that has them."""
-    is_scaled = carry_of(variant) != 1.0 or branch_scale(variant) != 1.0
-    is_resummed = norms_the_stream(variant) or is_scaled
+    is_resummed = norms_the_stream(variant) or carry_of(variant) != 1.0
     if is_resummed and not variant.parallel_block:
         return ResummedModule(variant, mix, index)
-    if is_resummed or variant.parallel_block or has_branch_options(variant):
+    is_scaled = branch_scale(variant) != 1.0
+    if is_resummed or is_scaled or variant.parallel_block or has_branch_options(variant):
         return OptionedModule(variant, mix, index)
     return TransformerModule(variant, mix)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthbench.report import coordinate_panel
 from depthbench.report.panels import (
     curves,
     depth_tax,
@@ -56,8 +57,11 @@ PANELS: dict[str, PanelKind] = {
 # Those that belong to the answer; claims come after them.
 LEADING = ("ranking", "winners", "frontier")
 
-# Panels that are of many runs, and so of other evidence, have their charts here.
-CHARTS_OF_MANY_RUNS: dict[str, Callable[[Panel], Any]] = {trend_panel.KIND: trend_panel.draw}
+# Panels that are of many runs, or of none, and so of other evidence, have their charts here.
+CHARTS_OF_MANY_RUNS: dict[str, Callable[[Panel], Any]] = {
+    trend_panel.KIND: trend_panel.draw,
+    coordinate_panel.KIND: coordinate_panel.draw,
+}
 
 
 def panels_of(evidence: Evidence) -> tuple[Panel, ...]:
