@@ -31,7 +31,6 @@ from tests.fixtures_networks import (
     variant_of,
 )
 
-
 # Every family on every backbone
 
 
