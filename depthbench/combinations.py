@@ -103,7 +103,10 @@ def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
     norm = value("norm") or BACKBONE_DEFAULTS[base]["norm"]
     for name, idle in (("norm_position", "pre"), ("norm_scale", "none")):
         if norm == "none" and value("norm") is None and value(name) not in (None, idle):
-            yield name, f"{name}: {value(name)} does nothing: {base} has no norms; set norm: layer"
+            yield (
+                name,
+                f"{name}: {value(name)} without effect: {base} has no norms; set norm: layer",
+            )
     position = value("norm_position")
     if norm == "none" or position not in ("post", "deep"):
         return
@@ -190,8 +193,10 @@ def _attention_problems(
         if settings.width == "match":
             yield "heads", "heads: match beside width: match: only one of them can be solved"
         return
-    if settings.width == "match" and "heads" not in options and (kv_heads or 1) > 1:
+    width = settings.width
+    heads = options.get("heads") if width == "match" else num_heads(options, width)
+    if heads is None and (kv_heads or 1) > 1:
         message = f"kv_heads: {kv_heads} beside width: match needs heads, a multiple of it"
         yield "kv_heads", message
-    elif kv_heads and (heads := num_heads(options, settings.width)) % kv_heads:
+    elif heads is not None and kv_heads and heads % kv_heads:
         yield "kv_heads", f"kv_heads: {kv_heads} does not divide heads: {heads}"

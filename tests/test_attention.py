@@ -21,7 +21,9 @@ def attention(**options):
 
 def split(module):
     """Return the weights of queries, keys and values, each (H, S, D + 1) with its bias."""
-    weight = torch.cat([module.queries_keys_values.weight, module.queries_keys_values.bias[:, None]], 1)
+    weight = torch.cat(
+        [module.queries_keys_values.weight, module.queries_keys_values.bias[:, None]], 1
+    )
     heads = weight.unflatten(0, (-1, module.head_size))
     return heads.split((module.num_heads, module.num_kv_heads, module.num_kv_heads))
 

@@ -102,7 +102,12 @@ def test_trained_scales_are_one_weight_a_module():
 
 @pytest.mark.parametrize(
     ("dilation", "period", "weights"),
-    [(1, 1, 2 + 3 + 4 + 5 + 6 + 7), (2, 1, 1 + 2 + 2 + 3 + 3 + 4), (1, 3, 4 + 7), (3, 2, 1 + 2 + 3)],
+    [
+        (1, 1, 2 + 3 + 4 + 5 + 6 + 7),
+        (2, 1, 1 + 2 + 2 + 3 + 3 + 4),
+        (1, 3, 4 + 7),
+        (3, 2, 1 + 2 + 3),
+    ],
 )
 def test_depth_averages_have_a_weight_for_each_state_they_read(dilation, period, weights):
     options = {"depth_average": True, "average_dilation": dilation, "average_period": period}

@@ -1,6 +1,7 @@
 """The course of the stream over depth: loops, plain stacks, stochastic depth, averages."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -243,7 +244,7 @@ def test_norm_free_depth_200_trains_with_updates_divided_by_depth_and_explodes_w
     trained, exploded = losses_of("1/L", 25), losses_of(1.0, 5)
     assert abs(trained[0] - math.log(10)) < 0.3
     assert trained[-1] < 0.5 * trained[0]
-    assert all(later < earlier for earlier, later in zip(trained, trained[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(trained))
     assert exploded[0] > 10 * trained[0]
     assert not math.isfinite(exploded[-1])
 

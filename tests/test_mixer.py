@@ -67,7 +67,9 @@ def test_patches_read_from_all_patches(expansion):
 def test_documents_are_mixed_apart(expansion):
     module, z = token_mixer(token_expansion=expansion), torch.randn(2, 6, 8)
     documents = [0, 0, 1, 1, 1, 0]
-    mask = torch.tensor([[s <= t and documents[s] == documents[t] for s in range(6)] for t in range(6)])
+    mask = torch.tensor(
+        [[s <= t and documents[s] == documents[t] for s in range(6)] for t in range(6)]
+    )
     found = module(z, mask.expand(2, 1, 6, 6))
     assert_close(found, mixed(module, z, lambda t, s: bool(mask[t, s])))
 

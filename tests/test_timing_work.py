@@ -268,6 +268,42 @@ BARE = Machine(lambda device: (9, 0), lambda: False, lambda: False)
             "use compile, or phase train_step",
         ),
         ({"cache": "cold"}, CPU, HOPPER, "only the L2 cache of a CUDA device"),
+        (
+            {"phase": "decode", "variant": variant_of("mixer"), "problem": TEXT},
+            CPU,
+            HOPPER,
+            "a mixer keeps no keys and values",
+        ),
+        (
+            {"phase": "decode", "variant": variant_of("transformer", "looped"), "problem": TEXT},
+            CPU,
+            HOPPER,
+            "2 loops over one set of modules",
+        ),
+        (
+            {"mode": "cuda_graph", "variant": variant_of("mlp", experts=4)},
+            CUDA,
+            HOPPER,
+            "mode cuda_graph: .* known only when a router has chosen",
+        ),
+        (
+            {"mode": "compile", "variant": variant_of("mlp", "widenet")},
+            CPU,
+            HOPPER,
+            "mode compile: .* known only when a router has chosen",
+        ),
+        (
+            {"mode": "compile", "phase": "backward", "variant": variant_of("mlp", survival=0.5)},
+            CPU,
+            HOPPER,
+            "mode compile: .* drawn at each call",
+        ),
+        (
+            {"mode": "cuda_graph", "phase": "forward", "variant": variant_of("mlp", survival=0.5)},
+            CUDA,
+            HOPPER,
+            "drawn at each call",
+        ),
     ],
 )
 def test_what_a_device_cannot_do_is_unsupported_with_the_reason(settings, device, machine, reason):
@@ -296,4 +332,7 @@ def test_a_hopper_gpu_can_do_all_the_rest():
     for phase, precision, mode in itertools.product(PHASES, precisions, modes):
         cell = decoder_cell(phase=phase, precision=precision, mode=mode, cache="cold")
         assert unsupported_reason(cell, CUDA, HOPPER) is None
-    assert TEXT.vocabulary is not None
+    # In evaluation nothing is drawn.
+    for mode in ("cuda_graph", "compile"):
+        cell = cell_of(variant_of("mlp", survival=0.5), mode=mode)
+        assert unsupported_reason(cell, CUDA, HOPPER) is None

@@ -294,7 +294,10 @@ def test_every_option_applies_or_is_refused_with_a_reason(backbone, family):
     for name in ModelOptions.model_fields:
         beside = {"norm": "layer"} if backbone == "conv" else {}
         beside |= BESIDE.get(name, {})
-        if name in ("heads", "head_size", "kv_heads") and (backbone, family) != ("mixer", "widenet"):
+        if name in ("heads", "head_size", "kv_heads") and (backbone, family) != (
+            "mixer",
+            "widenet",
+        ):
             beside |= {"attention_every": 2} if backbone == "mixer" else {}
         options = beside | {name: unusual(name, backbone)}
         given = settings_of(family, depth=6, width=16, **options)

@@ -13,6 +13,7 @@ import torch
 from depthbench.errors import TrialError
 from depthbench.timing.cells import Cell
 from depthbench.timing.modes import COMPILE_MODES, GRAPHED_COMPILE_MODES
+from depthbench.timing.phases import INFERENCE_PHASES
 
 # The first generations of NVIDIA GPUs with bfloat16 and TF32, and that Triton compiles for.
 _AMPERE = (8, 0)
@@ -104,10 +105,11 @@ def _mode_reason(cell: Cell, device: torch.device, machine: Machine) -> str | No
     mode, is_cuda = cell.mode, device.type == "cuda"
     if mode in ("cuda_graph", "compile_reduce_overhead") and not is_cuda:
         return f"mode {mode}: records CUDA graphs, which a {device.type} has not"
-    if mode == "cuda_graph":
-        return _graph_reason(cell)
-    if mode not in COMPILE_MODES:
+    if mode != "cuda_graph" and mode not in COMPILE_MODES:
         return None
+    reason = _drawn_reason(cell)
+    if reason is not None or mode == "cuda_graph":
+        return reason
     if not is_cuda:
         return None if machine.has_compiler() else f"mode {mode}: there is no C++ compiler here"
     if not machine.has_triton() or machine.compute_capability(device) < _VOLTA:
@@ -120,13 +122,16 @@ def _mode_reason(cell: Cell, device: torch.device, machine: Machine) -> str | No
     return None
 
 
-def _graph_reason(cell: Cell) -> str | None:
-    """Return why a call cannot be recorded: what it launches is decided anew each time."""
-    is_trained = cell.phase in ("forward", "backward", "train_step")
+def _drawn_reason(cell: Cell) -> str | None:
+    """Return why a call can be neither recorded nor compiled: what it runs is decided on the way.
+
+    PyTorch would compile it in pieces, anew for each size, and run it uncompiled after the eighth.
+    """
+    mode, is_trained = cell.mode, cell.phase not in INFERENCE_PHASES
     if (cell.variant.experts or 1) > 1:
-        return "mode cuda_graph: which rows an expert has is known only when a router has chosen"
+        return f"mode {mode}: which rows an expert has is known only when a router has chosen"
     if is_trained and (cell.variant.survival or 1.0) < 1.0:
-        return "mode cuda_graph: which modules stochastic depth leaves out is drawn at each call"
+        return f"mode {mode}: which modules stochastic depth leaves out is drawn at each call"
     return None
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from depthbench.grammar import TrainSettings
-from depthbench.models.experts import balance_loss
+from depthbench.models.experts import balance_of
 from depthbench.models.network import Context, Network
 from depthbench.training.arithmetic import exact_arithmetic, forked_random, forward_in
 from depthbench.training.augment import augmentation_of
@@ -111,7 +111,7 @@ def first_steps(
     device, probe = data.train.inputs.device, _probe(data, settings)
     optimizer = build_optimizer(network, settings)
     augment = augmentation_of(settings.augment, tuple(data.train.inputs.shape[1:]))
-    balance = balance_loss(network)
+    balance = balance_of(network)
     precision = settings.precision
     take_step = build_step(network, optimizer, settings, precision, task, balance=balance)
     with (
