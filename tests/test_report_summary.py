@@ -381,6 +381,17 @@ def test_variants_of_one_shape_are_told_apart_by_their_options():
     ]
 
 
+def test_an_option_for_which_a_width_was_solved_is_named_beside_it():
+    group = only_group(
+        trial_rows("deep", WIDE, variant_id="a", width=30, hidden=60, layer_scale="0.1")
+        + trial_rows("deep", DEEP, variant_id="b", width=32, hidden=64, layer_scale="none")
+    )
+    assert [row.full_name for row in group.rows] == [
+        "deep (L 4, d 30, layer scale 0.1)",
+        "deep (L 4, d 32, layer scale none)",
+    ]
+
+
 def test_the_selected_learning_rate_is_shown():
     trials = trial_rows("deep", DEEP, lr=0.1, is_selected=False) + trial_rows("deep", DEEP)
     row = only_group(trials).rows[0]

@@ -38,6 +38,8 @@ OPTION_COLUMNS = (
     "base",
     "hidden_sizes",
 )
+# What a solved width brings with it says nothing of its own.
+_OF_WIDTH = ("hidden", "hidden_sizes", "heads", "head_size")
 TRAIN_COLUMNS = tuple(name for name in TrainSettings.model_fields if name != "lr")
 # What a suite says of its data besides how many examples there are.
 _DATA_SETTINGS = (
@@ -274,12 +276,15 @@ def _budgets(entries: Sequence[Entry]) -> list[Budget | None]:
 def names_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """Return for each entry its short name and the settings that its family, L and d leave open.
 
-    The short name is the family alone where no other entry has it.
+    The short name is the family alone where no other entry has it. An option that differs within a
+    family and depth is told where the width differs, too: the option is why it was solved otherwise.
     """
     rows = [entry.settings for entry in entries]
     base = ("family", "depth", "width")
+    asked = [name for name in OPTION_COLUMNS if name not in _OF_WIDTH]
+    told = distinguishing(rows, asked, always=base[:2])[2:]
     options = [name for name in OPTION_COLUMNS if not _follows(rows, name, base)]
-    shown = distinguishing(rows, options, always=base)[len(base) :]
+    shown = told + distinguishing(rows, options, always=(*base, *told))[len(base) + len(told) :]
     shown += distinguishing(rows, TRAIN_COLUMNS)  # even where names differ: it may be why one wins
     families = [row["family"] for row in rows]
     names = []
