@@ -277,7 +277,7 @@ def names_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """Return for each entry its short name and the settings that its family, L and d leave open.
 
     The short name is the family alone where no other entry has it. An option that differs within a
-    family and depth is told where the width differs, too: the option is why it was solved otherwise.
+    family and depth is told where the width differs, too: it is why it was solved otherwise.
     """
     rows = [entry.settings for entry in entries]
     base = ("family", "depth", "width")
