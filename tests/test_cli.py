@@ -18,8 +18,8 @@ from tests.test_run import TINY
 from tests.test_suite import MINIMAL
 
 COMMANDS = (
-    "run plan report check trend calibrate coordinate-check sample runs families datasets schema "
-    "doctor init".split()  # noqa: SIM905
+    *("run", "plan", "report", "check", "trend", "calibrate", "coordinate-check", "sample", "runs"),
+    *("families", "datasets", "schema", "doctor", "init"),
 )
 
 
