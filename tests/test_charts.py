@@ -7,6 +7,7 @@ import pytest
 
 from depthbench.errors import ResultError
 from depthbench.report import charts
+from depthbench.grammar import FAMILY_OPTIONS
 from depthbench.report.charts import filling, png, specification, svg, with_own_ids
 from depthbench.report.figures import write_figures
 from depthbench.report.panels import PANELS, PanelKind
@@ -16,7 +17,7 @@ from depthbench.report.theme import DARK, LIGHT, css_variables, family_place, sh
 from depthbench.report.values import Panel
 from tests.fixtures_results import ladder_run, make_run, quickstart_run, share, trial_rows
 
-FAMILIES = ("deep", "wide", "parallel_shallow", "hourglass")
+FAMILIES = tuple(FAMILY_OPTIONS)
 HOSTILE = "</text></svg><script>alert(1)</script>\x1b[31m\u202e\n'\"&"
 
 
