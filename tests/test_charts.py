@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from depthbench.errors import ResultError
-from depthbench.report import charts
 from depthbench.grammar import FAMILY_OPTIONS
+from depthbench.report import charts
 from depthbench.report.charts import filling, png, specification, svg, with_own_ids
 from depthbench.report.figures import write_figures
 from depthbench.report.panels import PANELS, PanelKind
