@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from depthbench.errors import ResultError
+from depthbench.grammar import FAMILY_OPTIONS
 from depthbench.report import charts
 from depthbench.report.chart_layout import FEW_LETTERS, LETTERS, filling, num_lines
 from depthbench.report.charts import png, specification, svg, with_own_ids
@@ -27,7 +28,7 @@ from depthbench.report.theme import (
 from depthbench.report.values import Panel
 from tests.fixtures_results import ladder_run, make_run, quickstart_run, share, trial_rows
 
-FAMILIES = ("deep", "wide", "parallel_shallow", "hourglass")
+FAMILIES = tuple(FAMILY_OPTIONS)
 PAIRS = (("deep", 16), ("deep", 4), ("deep", 2), ("wide", 1), ("wide", 2))
 LONG = "parallel_shallow (L 16, d 128, residual scale 1/sqrt(L), norm rms, activation gelu)"
 HOSTILE = "</text></svg><script>alert(1)</script>\x1b[31m\u202e\n'\"&"

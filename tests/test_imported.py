@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from depthbench.errors import MatchError, SuiteError
 from depthbench.grammar import BackboneSettings, VariantSettings
@@ -12,6 +13,7 @@ from depthbench.matching import solve_width
 from depthbench.models import FAMILIES, build, build_model
 from depthbench.models.count import count
 from depthbench.models.imported import load_factory
+from depthbench.options import option_problems
 from depthbench.variants import resolve_variant
 from tests.fixtures_networks import SMALL, images, num_weights, seeded, trial_of, variant_of
 
@@ -40,7 +42,7 @@ def code_of_guide(name):
     return dict(blocks)[name]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "widenet"])
 def test_block_of_the_guide_builds_in_every_family(user_folder, family):
     (user_folder / "blocks.py").write_text(code_of_guide("blocks.py"))
     variant = imported_variant("blocks:gated", family)
@@ -50,6 +52,37 @@ def test_block_of_the_guide_builds_in_every_family(user_folder, family):
     assert count(variant, SMALL).total_params == num_weights(network)
     network(images()).sum().backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+@pytest.mark.parametrize("base", ["mlp", "conv"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"survival": 0.5},
+        {"skip": "none"},
+        {"depth_average": True, "average_period": 2},
+        {"residual_scale": "rezero"},
+        {"family": "looped", "loops": 3},
+    ],
+)
+def test_a_users_block_takes_the_course_that_options_ask_for(user_folder, options, base):
+    code = code_of_guide("blocks.py")
+    if base == "conv":
+        code = (
+            "from torch import nn\n\n\ndef gated(width, hidden):\n"
+            "    return nn.Conv2d(width, width, 3, padding=1)\n"
+        )
+    (user_folder / "blocks.py").write_text(code)
+    settings = {"family": "deep"} | options
+    given = VariantSettings(depth=4, width=16, **settings)
+    assert option_problems(given, BackboneSettings(import_="blocks:gated", base=base)) == []
+    variant = imported_variant("blocks:gated", base=base, **settings)
+    network = build_model(trial_of(variant)).eval()
+    cost = count(variant, SMALL)
+    assert cost.total_params == num_weights(network)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        assert network(images(1)).isfinite().all()
+    assert cost.forward_flops == counter.get_total_flops()
 
 
 def test_layout_of_the_guide_is_a_family(monkeypatch):

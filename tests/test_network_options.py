@@ -5,6 +5,7 @@ import json
 import pickle
 import random
 
+import jsonschema
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,6 +19,7 @@ from depthbench.models.decoding import decoder
 from depthbench.models.experts import MixtureModule, balance_of
 from depthbench.models.stacked import stack
 from depthbench.options import option_problems
+from depthbench.sections import json_schema
 from depthbench.spec import variant_id
 from depthbench.stacking import as_loop, why_alone
 from depthbench.suite import parse_suite
@@ -363,8 +365,9 @@ def suite_of_options():
 
 
 def test_a_run_of_every_option_ends_with_losses_in_its_rows(tmp_path):
-    text = json.dumps(suite_of_options())
-    run_suite(parse_suite(text, "options.yaml"), out=tmp_path, run="first")
+    suite = suite_of_options()
+    jsonschema.validate(json.loads(json.dumps(suite)), json_schema())
+    run_suite(parse_suite(json.dumps(suite), "options.yaml"), out=tmp_path, run="first")
     trials = read_run(tmp_path / "options" / "first").trials
     assert len(trials) > 50
     assert set(trials["status"]) == {"ok"}, trials["error"].dropna().unique()

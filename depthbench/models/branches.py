@@ -25,7 +25,8 @@ class ScaledNorm(nn.Module):
 
     Source:
         LayerNorm Scaling, "The Curse of Depth in Large Language Models" (arXiv 2502.05795): the
-        norms of layer l by 1 / sqrt(l).
+        norms of layer l by 1 / sqrt(l). The paper does without a scaled start of the layers that
+        write to the stream; a transformer keeps that of GPT-2 here.
     """
 
     def __init__(self, norm: nn.Module, factor: float) -> None:

@@ -10,35 +10,15 @@ Switch Transformers (arXiv 2101.03961), equation 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depthbench.models.activations import ACTIVATIONS
 from depthbench.models.mlp import MLPModule
 from depthbench.models.norms import feature_norm
 from depthbench.spec import Variant
-
-
-class Expert(nn.Module):
-    """Compute down(activation(up(h))).
-
-    Shapes:
-        (N, D) -> (N, D)
-    """
-
-    def __init__(self, variant: Variant) -> None:
-        super().__init__()
-        width, hidden, bias = variant.width, variant.hidden, bool(variant.bias)
-        assert hidden is not None
-        self.up = nn.Linear(width, hidden, bias)
-        self.activation = ACTIVATIONS[str(variant.activation)]
-        self.down = nn.Linear(hidden, width, bias)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Return the expert's answer for each row."""
-        return self.down(self.activation(self.up(h)))
 
 
 class MixtureModule(nn.Module):
@@ -59,7 +39,8 @@ class MixtureModule(nn.Module):
         self.balances: list[Tensor] | None = None
         self.norm = feature_norm(variant.norm, variant.width, variant.norm_affine)
         self.router = nn.Linear(variant.width, variant.experts, bias=False)
-        self.experts = nn.ModuleList(Expert(variant) for _ in range(variant.experts))
+        own = replace(variant, norm="none")  # all read what is normalised once
+        self.experts = nn.ModuleList(MLPModule(own) for _ in range(variant.experts))
 
     @property
     def num_idle_params(self) -> int:
