@@ -110,11 +110,12 @@ def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
     position = value("norm_position")
     if norm == "none" or position not in ("post", "deep"):
         return
-    if value("residual_scale") not in (None, 1.0):
+    has_norms_within = base in ("transformer", "mixer") and not value("parallel_block")
+    if has_norms_within and value("residual_scale") not in (None, 1.0):
         yield (
             "residual_scale",
-            f"residual_scale: {value('residual_scale')} beside norm_position: {position}, whose "
-            "norms after each sum undo it; remove one of them",
+            f"residual_scale: {value('residual_scale')} multiplies the update of a whole block, "
+            f"and with norm_position: {position} a norm stands within it; use layer_scale",
         )
     if value("norm_scale") not in (None, "none"):
         yield (

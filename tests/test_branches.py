@@ -55,15 +55,16 @@ def update_of(module, h):
 @pytest.mark.parametrize("family", ["deep", "parallel_shallow"])
 @pytest.mark.parametrize(("position", "carry"), [("post", 1.0), ("deep", math.sqrt(2))])
 @pytest.mark.parametrize("backbone", ["mlp", "conv"])
-def test_norms_stand_after_the_sums(backbone, position, carry, family):
-    network, x = built(backbone, family, norm_position=position)
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_norms_stand_after_the_sums(scale, backbone, position, carry, family):
+    network, x = built(backbone, family, norm_position=position, residual_scale=scale)
     z = network.stem(x)
     if family == "deep":
         for block, norm in zip(network.blocks, network.norms, strict=True):
-            z = normed(norm, carry * z + update_of(block, z))
+            z = normed(norm, carry * z + scale * update_of(block, z))
     else:
-        (norm,) = network.norms
-        z = normed(norm, carry * z + sum(update_of(block, z) for block in network.blocks))
+        (norm,), updates = network.norms, [update_of(block, z) for block in network.blocks]
+        z = normed(norm, carry * z + scale * sum(updates))
     assert_close(network(x), network.head(z))
 
 

@@ -36,7 +36,11 @@ def problems(backbone="mlp", family="deep", depth=4, width=16, **options):
         ({"skip": "none", "survival": 0.5}, "survival", "would cut the network"),
         ({"skip": "none", "norm_position": "peri"}, "norm_position", "no sum after which"),
         ({"backbone": "transformer", "skip": "none"}, "skip", "have sums within|has sums within"),
-        ({"norm_position": "post", "residual_scale": "1/L"}, "residual_scale", "undo it"),
+        (
+            {"backbone": "transformer", "norm_position": "post", "residual_scale": "1/L"},
+            "residual_scale",
+            "a norm stands within it",
+        ),
         ({"norm_position": "deep", "norm_scale": "1/sqrt(l)"}, "norm_scale", "use pre or peri"),
         ({"backbone": "conv", "norm_position": "post"}, "norm_position", "set norm: layer"),
         ({"backbone": "conv", "norm_scale": "1/sqrt(l)"}, "norm_scale", "set norm: layer"),
@@ -113,8 +117,13 @@ def test_what_cannot_stand_together_is_named_with_its_reason(settings, field, me
         {"skip": "none", "layer_scale": 0.1, "depth_average": True},
         {"skip": "none", "residual_scale": 1.0, "survival": 1.0, "norm_position": "pre"},
         {"norm_position": "peri", "residual_scale": "1/L", "norm_scale": "1/sqrt(l)"},
+        {"norm_position": "post", "residual_scale": "1/L"},
+        {
+            **{"backbone": "transformer", "parallel_block": True},
+            **{"norm_position": "deep", "residual_scale": "learned"},
+        },
         # Beside an axis of norms, of experts or of attention these are without effect at its end.
-        {"norm": "none", "norm_position": "post", "residual_scale": "1/L"},
+        {"backbone": "mixer", "norm": "none", "norm_position": "post", "residual_scale": "1/L"},
         {"experts": 1, "active_experts": 2},
         {"backbone": "mixer", "attention_every": 0, "heads": 2},
         {"backbone": "mixer", "attention_every": 5, "heads": 2, "kv_heads": 2},

@@ -60,10 +60,6 @@ def network_of(case, seed=0):
     return seeded(case.variant, case.problem, seed)
 
 
-def is_fused(case):
-    return case.variant.execution == "fused"
-
-
 # The table
 
 
@@ -127,11 +123,12 @@ def assert_counted(variant, problem):
         for expert in list(mixture.experts)[mixture.num_active :]
     )
     assert cost.active_params == cost.total_params - idle
+    if variant.execution == "fused":  # which is counted as the loop that it equals
+        return
     # The kernel of plain matrix products: the counter misses the CPU's fused attention.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         network(examples(problem, 1))
-    if variant.execution != "fused":  # which is counted as the loop that it equals
-        assert cost.forward_flops == counter.get_total_flops()
+    assert cost.forward_flops == counter.get_total_flops()
 
 
 @every_case
@@ -341,7 +338,7 @@ def test_options_that_are_allowed_together_work_together():
 
 @pytest.mark.slow
 def test_many_more_options_that_are_allowed_together_work_together():
-    assert len(assert_options_compose(10_000, seed=1)) > 1500
+    assert len(assert_options_compose(4_000, seed=1)) > 700
 
 
 # A run
