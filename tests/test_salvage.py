@@ -5,6 +5,7 @@ import pytest
 from depthbench.errors import SuiteError
 from depthbench.expand import load_to_expand
 from depthbench.suite import parse_suite
+from depthbench.variants import applicable
 
 SUITE = """\
 suite: tiny
@@ -106,9 +107,8 @@ def test_two_of_what_excludes_one_another_are_too_many_even_if_one_is_wrong():
 def test_what_is_wrong_in_the_backbone_is_said_there_and_once():
     assert mistakes(("backbone: mlp", "backbone: {name: mlp, kernel: 4}")) == [
         "s.yaml:3:31: backbone: kernel: 4 does not apply to family deep with backbone mlp: only "
-        "the built-in conv module has a convolution kernel to choose; options here: activation, "
-        "bias, bottleneck, expansion, head_norm, hidden, lift, norm, norm_affine, output, "
-        "residual_scale"
+        "the built-in conv module has a convolution kernel to choose; options here: "
+        + ", ".join(sorted(applicable("deep", "mlp", is_imported=False)))
     ]
 
 

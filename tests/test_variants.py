@@ -81,6 +81,9 @@ def test_defaults_of_mlp_are_filled_in():
         "base_width": None,
         "base_depth": None,
         "init": "default",
+        "base_hidden": None,
+        "base_heads": None,
+        "base_head_size": None,
     }
 
 
