@@ -205,7 +205,7 @@ def test_sampling_stops_at_the_precision_asked_for():
 
 
 def test_sampling_stops_when_the_noise_has_stopped_changing():
-    row = time_fake(FakeTime(noisy(0.3)), precision=1e-4, budget=1000.0)
+    row = time_fake(FakeTime(noisy(0.3)), precision=1e-4, budget=200.0)
     assert row["stop_reason"] == "stable"
     assert row["num_samples"] > 64
     assert relative_half_width(row["samples_seconds"]) > 1e-4
