@@ -172,8 +172,10 @@ def checkout_of(revision: str) -> Iterator[Path]:
 
 def ratios_of_pair(earlier: Path, num_rounds: int, seed: int) -> dict[str, float]:
     """Return the log ratio of quiet times, this over the earlier checkout, by network."""
-    processes = {"now": Process(ROOT), "earlier": Process(earlier)}
     order, samples = random.Random(seed), defaultdict[tuple[str, str], list[float]](list)
+    checkouts = {"now": ROOT, "earlier": earlier}
+    # Started in an order drawn anew, too: the first to start is not like the second.
+    processes = {which: Process(checkouts[which]) for which in order.sample(list(checkouts), 2)}
     names = processes["now"].names
     for _ in range(num_rounds):
         for name in order.sample(names, len(names)):

@@ -184,17 +184,19 @@ def report(
     `--format html > report.html` makes a page for a browser, with charts; it
     needs nothing but itself. How to read it: docs/report.md.
     """
+    from depthbench.garbage import no_garbage_collection
     from depthbench.report.listing import chosen_runs
     from depthbench.report.render import render
     from depthbench.report.summary import summarise
 
-    summary = summarise(chosen_runs(runs, out), margin=margin)
-    if figures:
-        from depthbench.report.figures import write_figures
+    with no_garbage_collection():  # it would look through a million cells again and again
+        summary = summarise(chosen_runs(runs, out), margin=margin)
+        if figures:
+            from depthbench.report.figures import write_figures
 
-        written = write_figures(summary, figures)
-        typer.echo(f"wrote {len(written)} figures to {figures}", err=True)
-    write(render(summary, format.value))
+            written = write_figures(summary, figures)
+            typer.echo(f"wrote {len(written)} figures to {figures}", err=True)
+        write(render(summary, format.value))
 
 
 @app.command()

@@ -7,7 +7,7 @@ read at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Row = dict[str, Any]
+Columns = dict[str, list[Any]]
 ROWS_A_BATCH = 16_384
 # Tables that are smaller are read whole: then all of them is checked, and what happens to the files
 # afterwards changes nothing.
@@ -136,44 +137,97 @@ def open_tables(
     return HeldTables(tables), corrupt
 
 
-def plain_rows(tables: Tables, name: str, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield rows with these columns as dicts; null, NaN and absent columns are None."""
+def plain_rows(
+    tables: Tables,
+    name: str,
+    columns: Sequence[str],
+    tested: Sequence[str] = (),
+    is_wanted: Callable[..., bool] | None = None,
+) -> Iterator[Row]:
+    """Yield rows with these columns as dicts; null, NaN and absent columns are None.
+
+    Args:
+        tables: of a run.
+        name: of the table.
+        columns: of the rows.
+        tested: what `is_wanted` is given of each row; the rest is only looked at where it says so.
+        is_wanted: says which rows to yield; None: all.
+    """
     names = tuple(dict.fromkeys(columns))
-    for batch in tables.batches(name, names):
-        nothing = [None] * batch.num_rows
-        present = set(batch.column_names)
-        values = [plain_values(batch.column(n)) if n in present else nothing for n in names]
-        for row in zip(*values, strict=True):
+    for batch in tables.batches(name, (*names, *(n for n in tested if n not in names))):
+        if is_wanted is not None:
+            found = plain_batch(batch, tested)
+            wanted = [bool(is_wanted(*row)) for row in zip(*found.values(), strict=True)]
+            if not any(wanted):
+                continue
+            batch = batch.filter(wanted)
+        for row in zip(*plain_batch(batch, names).values(), strict=True):
             yield dict(zip(names, row, strict=True))
 
 
+def plain_columns(tables: Tables, name: str, columns: Sequence[str]) -> Iterator[Columns]:
+    """Yield these columns in batches of rows; null, NaN and absent columns are None."""
+    names = tuple(dict.fromkeys(columns))
+    for batch in tables.batches(name, names):
+        yield plain_batch(batch, names)
+
+
+def plain_batch(batch: pa.Table, columns: Sequence[str]) -> Columns:
+    """Return these columns of a table as `plain_columns` has them."""
+    present, nothing = set(batch.column_names), [None] * batch.num_rows
+    return {n: plain_values(batch.column(n)) if n in present else nothing for n in columns}
+
+
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column as Python's values, null and NaN as None; equal texts are one object."""
+    """Return a column as Python's values, null and NaN as None; equal texts are one object.
+
+    Arrow's own `to_pylist` makes a scalar of every value on the way, and takes several times as
+    long.
+    """
     import pyarrow as pa
 
-    if pa.types.is_floating(column.type):
+    kind = column.type
+    if column.null_count == len(column):
+        return [None] * len(column)
+    if pa.types.is_floating(kind):
         return _numbers(column)
-    if pa.types.is_string(column.type):
-        words: dict[str, str] = {}
-        return [None if v is None else words.setdefault(v, v) for v in column.to_pylist()]
-    if pa.types.is_list(column.type) and pa.types.is_primitive(column.type.value_type):
+    if pa.types.is_integer(kind) and not column.null_count:
+        return list(column.to_numpy().tolist())
+    if pa.types.is_string(kind):
+        return _texts(column)
+    if pa.types.is_list(kind):
         return [found for chunk in column.chunks for found in _lists(chunk)]
     return list(column.to_pylist())
 
 
 def _numbers(column: pa.ChunkedArray) -> list[Any]:
     """Return floats; those without a value are NaN in numpy, which alone is not itself."""
-    return [value if value == value else None for value in column.to_numpy().tolist()]
+    found = column.to_numpy()
+    values: list[Any] = found.tolist()
+    if (found == found).all():
+        return values
+    return [value if value == value else None for value in values]
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    """Return texts, each different one made once."""
+    encoded = column.combine_chunks().dictionary_encode()
+    words = [*encoded.dictionary.to_pylist(), None]  # the last is that of no index
+    places = encoded.indices.fill_null(len(words) - 1)
+    return [words[place] for place in places.to_numpy().tolist()]
 
 
 def _lists(chunk: pa.ListArray) -> list[Any]:
-    """Return lists of numbers, all numbers first: one by one, Arrow takes several times as long."""
+    """Return lists, all items first."""
+    import pyarrow as pa
+
     flat = chunk.values
     if flat.null_count:
         return list(chunk.to_pylist())
-    numbers, ends = flat.to_numpy(zero_copy_only=False).tolist(), chunk.offsets.to_pylist()
+    is_number = pa.types.is_primitive(flat.type)
+    items = flat.to_numpy(zero_copy_only=False).tolist() if is_number else flat.to_pylist()
     missing = chunk.is_null().to_pylist() if chunk.null_count else None
-    lists = [numbers[start:end] for start, end in pairwise(ends)]
+    lists = [items[start:end] for start, end in pairwise(chunk.offsets.to_numpy().tolist())]
     if missing is None:
         return lists
     return [None if gone else found for found, gone in zip(lists, missing, strict=True)]

@@ -8,7 +8,7 @@ merge takes from the one while it reads is by then in the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from depthbench.parts import (
     write_part,
 )
 from depthbench.record import METRICS, TABLES, column_names
-from depthbench.run_tables import Tables, open_tables, plain_rows
+from depthbench.run_tables import Tables, open_tables, plain_columns, plain_rows
 from depthbench.tables import (
     ORDER,
     check_names,
@@ -106,17 +106,32 @@ class Run:
         """Return a row a measurement inside a trained network."""
         return to_frame(self.tables.read("probes"), "probes")
 
-    def rows(self, name: str, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    def rows(
+        self,
+        name: str,
+        columns: Iterable[str],
+        tested: Sequence[str] = (),
+        is_wanted: Callable[..., bool] | None = None,
+    ) -> Iterator[dict[str, Any]]:
         """Yield the rows of a table with these columns alone; others are not read.
 
         Args:
             name: trials, curves, timings or probes.
             columns: null, NaN and columns that the table does not have are None.
+            tested: columns whose values `is_wanted` is given, row by row.
+            is_wanted: says which rows to yield; None: all.
 
         Raises:
             ResultError: The table cannot be read.
         """
-        return plain_rows(self.tables, name, tuple(columns))
+        return plain_rows(self.tables, name, tuple(columns), tested, is_wanted)
+
+    def columns(self, name: str, columns: Iterable[str]) -> Iterator[dict[str, list[Any]]]:
+        """Yield these columns of a table in batches of rows, for tables of a million rows.
+
+        Args and errors are those of `rows`.
+        """
+        return plain_columns(self.tables, name, tuple(columns))
 
 
 def write_trial_part(

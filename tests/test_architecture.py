@@ -50,6 +50,7 @@ LAYERS = [
         "parts",
         "tables",
         "units",
+        "garbage",
     },
     {"spec", "grammar", "network_grammar", "axes"},
     {"errors"},

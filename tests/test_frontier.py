@@ -102,7 +102,7 @@ def test_equal_costs_make_no_frontier():
 
 
 def test_of_very_many_cells_the_times_are_medians_and_it_is_said(monkeypatch):
-    monkeypatch.setattr("depthbench.report.summary._MAX_SAMPLED", 1)
+    monkeypatch.setattr("depthbench.report.timing_index.MAX_SAMPLED", 1)
     panel = frontier({"wide": LOW, "deep": HIGH}, {"wide": 2e-3, "deep": 1e-3})
     assert row_of(panel, "wide")[KEY] == 2e-3
     assert row_of(panel, "wide")[f"{KEY}_probability"] == 1.0

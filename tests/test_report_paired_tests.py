@@ -6,16 +6,28 @@ import pytest
 from depthbench.report.paired_tests import (
     Pair,
     as_good_probability,
-    difference_probability,
+    difference_probabilities,
     paired,
-    sameness_probability,
+    sameness_probabilities,
     smallest_told,
-    student_interval,
+    student_intervals,
 )
 
 
 def pair(*differences, is_ratio=True):
     return Pair(tuple(differences), is_ratio)
+
+
+def difference_probability(tested):
+    return difference_probabilities([tested])[0]
+
+
+def sameness_probability(tested, margin):
+    return sameness_probabilities([tested], margin)[0]
+
+
+def student_interval(tested, confidence):
+    return student_intervals([tested], [confidence])[0]
 
 
 def test_seeds_of_both_count_alone():
@@ -101,3 +113,19 @@ def test_a_difference_of_the_size_told_is_just_told():
     # Two seeds, and among 4 variants: t of one degree of freedom over sqrt(2).
     assert smallest_told(2, 0.95) == pytest.approx(8.98, abs=0.01)
     assert smallest_told(2, 1 - 0.05 / 6) == pytest.approx(54.0, abs=0.1)
+
+
+def test_pairs_that_are_tested_together_are_tested_as_each_alone():
+    pairs = [
+        pair(0.1, 0.3, 0.25),
+        pair(0.2, 0.2, 0.2),
+        pair(-0.1, 0.02, -0.04, 0.03),
+        pair(-0.3, -0.1, -0.2),
+    ]
+    confidences = [0.95, 0.9, 0.9, 0.95]
+    assert difference_probabilities(pairs) == [difference_probability(p) for p in pairs]
+    assert sameness_probabilities(pairs, 0.05) == [sameness_probability(p, 0.05) for p in pairs]
+    assert student_intervals(pairs, confidences) == [
+        student_interval(*both) for both in zip(pairs, confidences, strict=True)
+    ]
+    assert difference_probabilities([]) == student_intervals([], []) == []

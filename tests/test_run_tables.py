@@ -10,7 +10,14 @@ import pytest
 from depthbench import run_tables, store
 from depthbench.errors import ResultError
 from depthbench.report.rows import records
-from depthbench.run_tables import FileTables, HeldTables, open_tables, plain_rows, plain_values
+from depthbench.run_tables import (
+    FileTables,
+    HeldTables,
+    open_tables,
+    plain_columns,
+    plain_rows,
+    plain_values,
+)
 from depthbench.tables import to_frame
 from tests.fixtures_store import curve_rows, new_run, timing_row, trial_row
 
@@ -56,6 +63,26 @@ def test_rows_have_none_for_null_nan_and_columns_that_are_not_there(merged):
     assert rows == records(run.trials, COLUMNS)
 
 
+def test_only_the_wanted_rows_are_yielded(merged):
+    for tables in both(merged):
+        found = plain_rows(
+            tables,
+            "trials",
+            ["trial_id"],
+            ["depth", "plan_index"],
+            lambda _, index: index in (1, 4),
+        )
+        assert list(found) == [{"trial_id": f"{index:016x}"} for index in (1, 4)]
+
+
+def test_columns_are_those_of_the_rows(merged):
+    for tables in both(merged):
+        batches = list(plain_columns(tables, "timings", ("cell_id", "flags", "no_column")))
+        rows = [row for batch in batches for row in zip(*batch.values(), strict=True)]
+        wanted = plain_rows(tables, "timings", ("cell_id", "flags", "no_column"))
+        assert rows == [tuple(row.values()) for row in wanted] and len(rows) == 5
+
+
 def test_a_run_with_parts_is_read_whole(merged):
     store.write_trial_part(merged, trial_row("f" * 16), [])
     tables, _ = open_tables(merged, large_bytes=0)
@@ -93,6 +120,9 @@ def test_a_column_that_cannot_be_read_is_named_when_it_is_asked_for(merged):
         [[1.0, None]],
         [1.5, math.nan, None],
         ["a", None, "a"],
+        [None, None],
+        [["a", "b"], None, []],
+        [[{"x": 1}], []],
         [1, None, 3],
         [True, None],
         [],

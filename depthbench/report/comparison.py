@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from depthbench.errors import ResultError
 from depthbench.report.paired_tests import (
     Pair,
     as_good_probability,
-    difference_probability,
+    difference_probabilities,
     paired,
-    sameness_probability,
-    student_interval,
+    sameness_probabilities,
+    student_intervals,
 )
 
 Verdict = Literal["better", "worse", "same", "unresolved"]
@@ -126,20 +127,42 @@ def _judged(
     groups: Sequence[Sequence[Pair]], margin: float, is_lower_better: bool
 ) -> list[Comparison]:
     pairs = [pair for group in groups for pair in group]
-    p_same = [sameness_probability(pair, margin) if pair.is_ratio else None for pair in pairs]
-    called_same, same_level = discoveries([p for p in p_same if p is not None])
-    same = iter(called_same)
-    found = []
-    for pair, p, (p_value, q_value, level) in zip(pairs, p_same, _tests(groups), strict=True):
-        comparison = replace(
-            _measured(pair, margin),
-            p_value=p_value,
-            q_value=q_value,
-            p_same=p,
-            q_same=None if p is None else next(same),
+    ratios = [pair for pair in pairs if pair.is_ratio]
+    p_same = sameness_probabilities(ratios, margin)
+    called_same, same_level = discoveries(p_same)
+    same = iter(zip(p_same, called_same, strict=True))
+    found, confidences = [], []
+    for pair, (p_value, q_value, level) in zip(pairs, _tests(groups), strict=True):
+        p, q = next(same) if pair.is_ratio else (None, None)
+        verdict = _verdict(pair, q_value, q, is_lower_better)
+        one_sided = same_level if verdict == "same" else level / pair.num_rivals
+        confidences.append(1 - 2 * one_sided)
+        found.append(
+            replace(
+                _measured(pair, margin),
+                p_value=p_value,
+                q_value=q_value,
+                p_same=p,
+                q_same=q,
+                verdict=verdict,
+                confidence=confidences[-1],
+            )
         )
-        found.append(_with_verdict(comparison, pair, level, same_level, is_lower_better))
-    return found
+    return [
+        replace(comparison, low=low, high=high)
+        for comparison, (low, high) in zip(
+            found, student_intervals(pairs, confidences), strict=True
+        )
+    ]
+
+
+def _verdict(pair: Pair, q_value: float, q_same: float | None, is_lower_better: bool) -> Verdict:
+    """Return the verdict: what is surely within the margin is the same, even if it differs."""
+    if q_same is not None and q_same < ALPHA:
+        return "same"
+    if q_value < ALPHA:
+        return "worse" if (pair.mean > 0) == is_lower_better else "better"
+    return "unresolved"
 
 
 def _tests(groups: Sequence[Sequence[Pair]]) -> Iterator[tuple[float, float, float]]:
@@ -148,7 +171,8 @@ def _tests(groups: Sequence[Sequence[Pair]]) -> Iterator[tuple[float, float, flo
     The q value is the larger one of those over the run and over the group: sure findings elsewhere
     do not make a group's own any surer.
     """
-    p_values = [[difference_probability(pair) for pair in group] for group in groups]
+    tested = iter(difference_probabilities([pair for group in groups for pair in group]))
+    p_values = [list(islice(tested, len(group))) for group in groups]
     # The first of a group is a variant, too, that could have been called worse.
     as_good = [
         [*(as_good_probability(p, group[0].num_rivals) for p in found), 1.0]
@@ -176,21 +200,3 @@ def discoveries(p_values: Sequence[float], alpha: float = ALPHA) -> tuple[list[f
     q_values = [float(q_value) for q_value in false_discovery_control(p_values)]
     num_called = max(1, sum(q_value < alpha for q_value in q_values))
     return q_values, alpha * num_called / len(q_values)
-
-
-def _with_verdict(
-    comparison: Comparison, pair: Pair, level: float, same_level: float, is_lower_better: bool
-) -> Comparison:
-    """Return a comparison with its verdict, and the interval of the test that gave it.
-
-    What is surely within the margin is the same, even where it surely differs.
-    """
-    verdict: Verdict = "unresolved"
-    if comparison.q_same is not None and comparison.q_same < ALPHA:
-        verdict = "same"
-    elif comparison.q_value is not None and comparison.q_value < ALPHA:
-        verdict = "worse" if (pair.mean > 0) == is_lower_better else "better"
-    one_sided = same_level if verdict == "same" else level / pair.num_rivals
-    confidence = 1 - 2 * one_sided
-    low, high = student_interval(pair, confidence)
-    return replace(comparison, verdict=verdict, low=low, high=high, confidence=confidence)

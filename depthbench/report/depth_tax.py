@@ -41,7 +41,9 @@ _OPTIONS = (*(name for name in OPTION_COLUMNS if name != "backbone"), *_STEP, *_
 _SAME = (*_CELL_KEYS, *OPTION_COLUMNS, *_STEP, *_SHAPES)
 # Of another width, the sizes that follow the width may differ.
 _FOLLOW_WIDTH = ("hidden", "heads")
-_MEASURED = ("samples_seconds", "samples_process")
+# What says whether a cell counts, besides its kind.
+_TESTED = ("status", "family", "depth", "width")
+_MEASURED: tuple[str, ...] = ("samples_seconds", "samples_process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,10 @@ class _Cells:
             row["trial_id"]: row for row in run.rows("trials", ("trial_id", *_OPTIONS))
         }
         self._keys_of_options: dict[tuple[str, bool], tuple[int, int]] = {}
-        self._ways: set[int] = set()
-        self.ways_left_out: set[int] = set()
+        self._ways: set[Key] = set()
+        self.ways_left_out: set[Key] = set()
         self._max_ways = MAX_WAYS if run.tables.num_rows("timings") > MAX_CELLS else None
-        self.all = [cell for row in _timed(run) if (cell := self._cell(row))]
+        self.all = [cell for row in self._timed(run) if (cell := self._cell(row))]
         # The first of cells that are alike stands for them.
         places = reversed(self.all)
         self.by_shape = {(cell.shape, cell.depth, cell.width): cell for cell in places}
@@ -91,13 +93,26 @@ class _Cells:
         kind, options = cell.same
         return self._rows[options] | self._rows[kind]
 
+    def _timed(self, run: Run) -> Iterator[Row]:
+        """Yield the timed cells of sequential networks, of the ways of timing that are fitted."""
+        measured = _MEASURED
+        if any("cuda_graph" in found["mode"] for found in run.columns("timings", ["mode"])):
+            measured = (*measured, "wall_samples_seconds")
+        columns = (*_TESTED, *_KIND, "trial_id", "achieved_flops_per_second", *measured)
+        return run.rows("timings", columns, (*_TESTED, *_KIND), self._is_fitted)
+
+    def _is_fitted(
+        self, status: str, family: str, depth: int | None, width: int | None, *kind: Any
+    ) -> bool:
+        """Say whether a cell counts; a table of another program may not say its network's size."""
+        is_sequential = status == "ok" and family in ("deep", "wide")
+        return is_sequential and None not in (depth, width) and self._has_room_for(kind)
+
     def _cell(self, row: Row) -> _Cell | None:
-        kind = self._number(row, _KIND)
-        if not self._has_room_for(kind):
-            return None
         seconds = _times(row, "samples_seconds")
         if not seconds:
             return None
+        kind = self._number(row, _KIND)
         is_step = row["phase"] == "train_step"
         options, of_any_width = self._options_of(row["trial_id"], is_step=is_step)
         of_any_mode = self._number(row, _KIND, without=("mode",))
@@ -115,7 +130,7 @@ class _Cells:
             achieved_flops_per_second=row["achieved_flops_per_second"],
         )
 
-    def _has_room_for(self, kind: int) -> bool:
+    def _has_room_for(self, kind: Key) -> bool:
         """Say whether a way of timing is one of those that are fitted."""
         if kind not in self._ways:
             if self._max_ways is not None and len(self._ways) == self._max_ways:
@@ -160,18 +175,6 @@ def depth_tax(run: Run) -> DepthTax:
     places = {name: place for place, name in enumerate(dict.fromkeys(f.name for f in layers))}
     layers.sort(key=lambda layer: (places[layer.name], layer.width))
     return DepthTax(tuple(layers), tuple(laws), len(cells.ways_left_out))
-
-
-def _timed(run: Run) -> Iterator[Row]:
-    """Yield the timed cells of sequential networks."""
-    own = ("trial_id", "family", "status", "depth", "width", "achieved_flops_per_second")
-    has_graphs = any(row["mode"] == "cuda_graph" for row in run.rows("timings", ["mode"]))
-    measured = (*_MEASURED, "wall_samples_seconds") if has_graphs else _MEASURED
-    for cell in run.rows("timings", (*own, *_KIND, *measured)):
-        # A table of an older or another program may not say how large a network is.
-        has_size = None not in (cell["depth"], cell["width"])
-        if has_size and cell["status"] == "ok" and cell["family"] in ("deep", "wide"):
-            yield cell
 
 
 def _times(row: Row, samples: str) -> tuple[float, ...]:

@@ -17,15 +17,17 @@ _MAX_REASON = 300
 def problems_of(run: Run) -> list[Problem]:
     """Return what did not end well, alike ones counted together, with an example's reason."""
     found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in run.rows("trials", ["family", "depth", "width", "status", "error"]):
-        if row["status"] not in ("ok", None):
-            found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
-    columns = ["family", "depth", "width", "phase", "batch_size", "status", "error"]
-    for row in run.rows("timings", columns):
-        if row["status"] not in ("ok", None):
-            what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
-            found[what, row["status"], _reason(row)] += 1
+    network = ("family", "depth", "width", "status", "error")
+    for row in run.rows("trials", network, ("status",), _is_problem):
+        found[f"trial {_network(row)}", row["status"], _reason(row)] += 1
+    for row in run.rows("timings", (*network, "phase", "batch_size"), ("status",), _is_problem):
+        what = f"timing {_network(row)}, {row['phase']} batch {row['batch_size']}"
+        found[what, row["status"], _reason(row)] += 1
     return [Problem(what, status, num, reason) for (what, status, reason), num in found.items()]
+
+
+def _is_problem(status: str | None) -> bool:
+    return status not in ("ok", None)
 
 
 def _network(row: Row) -> str:

@@ -6,8 +6,9 @@ same results give the same report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import sqrt
 from typing import Any
 
@@ -21,6 +22,8 @@ CONFIDENCE = 0.95
 
 _QUARTER = 0.25
 _MAX_DRAWN = 4_000_000  # numbers held at once while resampling, about 32 MB
+# Draws of few values are made once for all samples of a size: so many numbers, so many sizes.
+_MAX_KEPT, _NUM_KEPT = 200_000, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +205,13 @@ def sum_of_means(
 
 def _t_over_z(samples: Sequence[Any], weights: Sequence[float], confidence: float) -> float:
     """Return how much wider Student's interval of a sum of means is than the normal's."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
     parts = [w * w * float(x.var(ddof=1)) / x.size for w, x in zip(weights, samples, strict=True)]
     share = [part / sum(parts) for part in parts]  # of the variance of the sum
     degrees = 1 / sum(s * s / (x.size - 1) for s, x in zip(share, samples, strict=True))
     upper = (1 + confidence) / 2
-    return float(t.ppf(upper, degrees) / norm.ppf(upper))
+    return float(stdtrit(degrees, upper) / ndtri(upper))
 
 
 def bootstrap_interval(
@@ -230,17 +233,37 @@ def bootstrap_interval(
     """
     import numpy as np
 
-    generator = np.random.default_rng(0)
-    batch = max(1, _MAX_DRAWN // sum(len(sample) for sample in samples))
     arrays = [np.asarray(sample) for sample in samples]
-    found = []
-    for start in range(0, num_resamples, batch):
-        num = min(batch, num_resamples - start)
-        drawn = [x[generator.integers(0, x.size, (num, x.size))] for x in arrays]
-        found.append(statistic(*drawn, axis=-1))
+    sizes = tuple(array.size for array in arrays)
+    found = [
+        statistic(*(x[its] for x, its in zip(arrays, places, strict=True)), axis=-1)
+        for places in _drawn_places(sizes, num_resamples)
+    ]
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(found), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _drawn_places(sizes: tuple[int, ...], num_resamples: int) -> Iterable[tuple[Any, ...]]:
+    """Return batches of places drawn in samples of these sizes, always the same ones."""
+    if sum(sizes) * num_resamples > _MAX_KEPT:
+        return _draw_places(sizes, num_resamples)
+    return _kept_places(sizes, num_resamples)
+
+
+@lru_cache(_NUM_KEPT)
+def _kept_places(sizes: tuple[int, ...], num_resamples: int) -> list[tuple[Any, ...]]:
+    return list(_draw_places(sizes, num_resamples))
+
+
+def _draw_places(sizes: tuple[int, ...], num_resamples: int) -> Iterator[tuple[Any, ...]]:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    batch = max(1, _MAX_DRAWN // sum(sizes))
+    for start in range(0, num_resamples, batch):
+        num = min(batch, num_resamples - start)
+        yield tuple(generator.integers(0, size, (num, size)) for size in sizes)
 
 
 def median_interval(

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthbench.report.claims import claims_of, judge
 from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
-from depthbench.report.groups import SHAPE_COLUMNS, Entry, Gathering, entries_of, gather
+from depthbench.report.groups import Gathering, entries_of, gather
 from depthbench.report.origin import origin_of
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.problems import problems_of
-from depthbench.report.processes import process_times
 from depthbench.report.ranking import rank_groups
-from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
+from depthbench.report.rows import Row
 from depthbench.report.statistics import MIN_SEEDS
-from depthbench.report.values import RunReport, Summary, Timing
+from depthbench.report.timing_index import TimingIndex
+from depthbench.report.values import RunReport, Summary
 from depthbench.units import counted
 
 if TYPE_CHECKING:
     from depthbench.store import Run
 
-_CELL_COLUMNS = ("precision", "mode", "num_threads", "cache")
-_VARIANT_COLUMNS = ("variant_id", "dataset", "task")
-# Of a cell: what it is of, and what a report says of it.
-_PLACE_COLUMNS = ("trial_id", *_VARIANT_COLUMNS, "optimizer")
-_TIMING_COLUMNS = (
-    *("phase", "batch_size", *_CELL_COLUMNS, "status", "error"),
-    *("median_seconds", "ci_low_seconds", "ci_high_seconds", "num_samples"),
-)
-# Samples are most of a table: of a run with more cells than this a cell's time is its median alone.
-_MAX_SAMPLED = 100_000
-_SAMPLED_COLUMNS = ("samples_seconds", "samples_process")
-_MEMORY_COLUMNS = ("peak_memory_bytes", "saved_activation_bytes")
-# What the work of a cell follows from besides its variant; each noise has cells of its own.
-_WORK_COLUMNS = (*SHAPE_COLUMNS, "noise")
-# The training settings that change the work of a step.
-_STEP_COLUMNS = ("optimizer", "momentum", "nesterov", "clip_norm", "label_smoothing")
 _DATA_COLUMNS = ("dataset", "dataset_file", "data_digest")
 
 
@@ -98,13 +81,12 @@ def _data_name(row: Row) -> str:
 
 def _report(run: Run, margin: float) -> RunReport:
     facts = run.run
-    timings_of = _timing_index(run)
     statuses = Counter(row["status"] for row in run.rows("trials", ["status"]))
     num_finished = sum(num for status, num in statuses.items() if status)
     num_trials = max(int(facts.get("num_trials") or 0), run.tables.num_rows("trials"))
     status = str(facts.get("status") or "unknown")
     gatherings = tuple(gather(entries_of(run.trials)))
-    groups = rank_groups(gatherings, timings_of, margin)
+    groups = rank_groups(gatherings, TimingIndex(run).timings_of, margin)
     tax, problems = depth_tax(run), tuple(problems_of(run))
     return RunReport(
         suite=str(facts.get("suite") or run.folder.parent.name),
@@ -149,7 +131,7 @@ def _notes(run: Run, status: str, num_finished: int, num_trials: int) -> list[st
     partial = sorted({row["dataset"] for row in rows if row["data_is_complete"] is False})
     if partial:
         notes.append(f"Incomplete data: {', '.join(partial)} lacks some official examples.")
-    flags = [row["flags"] for row in run.rows("timings", ["flags"]) if row["flags"]]
+    flags = [row["flags"] for row in run.rows("timings", ["flags"], ["flags"], bool)]
     if flags:
         why = ", ".join(sorted({flag for found in flags for flag in found}))
         num = run.tables.num_rows("timings")
@@ -175,60 +157,3 @@ def _seed_notes(gatherings: Sequence[Gathering]) -> list[str]:
         f"verdict; next: `seeds: {MIN_SEEDS}` or more in the suite, and run it again "
         f"(depthbench run SUITE --set seeds={MIN_SEEDS})."
     ]
-
-
-def _timing_index(run: Run) -> Callable[[Entry], tuple[Timing, ...]]:
-    """Return a function from an entry to its timed cells, in the table's order of settings."""
-    settings_of_trial = {
-        row["trial_id"]: row
-        for row in run.rows("trials", ("trial_id", *_WORK_COLUMNS, *_STEP_COLUMNS))
-    }
-    kinds = {key_of(row, _CELL_COLUMNS): row for row in run.rows("timings", _CELL_COLUMNS)}
-    shown = distinguishing(list(kinds.values()), _CELL_COLUMNS)
-    extras = {kind: settings_text(row, shown) for kind, row in kinds.items()}
-    by_variant: dict[Key, list[tuple[Row | None, str | None, Timing]]] = defaultdict(list)
-    columns: tuple[str, ...] = (*_PLACE_COLUMNS, *_TIMING_COLUMNS, "flags")
-    if run.tables.num_rows("timings") <= _MAX_SAMPLED:
-        columns = (*columns, *_SAMPLED_COLUMNS, *_MEMORY_COLUMNS)
-    for cell in run.rows("timings", columns):
-        trial = settings_of_trial.get(cell["trial_id"])
-        timing = _timing(cell, extras[key_of(cell, _CELL_COLUMNS)])
-        by_variant[key_of(cell, _VARIANT_COLUMNS)].append((trial, cell["optimizer"], timing))
-
-    def timings_of(entry: Entry) -> tuple[Timing, ...]:
-        own = by_variant.get(entry.key(_VARIANT_COLUMNS), ())
-        fitting = [
-            timing
-            for trial, optimizer, timing in own
-            if _is_of(trial, optimizer, timing.phase, entry.settings)
-        ]
-        return tuple(sorted(fitting, key=lambda timing: (timing.phase, timing.batch_size)))
-
-    return timings_of
-
-
-def _is_of(trial: Row | None, optimizer: str | None, phase: str, settings: Row) -> bool:
-    """Say whether a cell's time is that of an entry: only a step depends on the optimizer.
-
-    Args:
-        trial: the settings of the trial that the cell was timed for; None where it is not there.
-        optimizer: of the cell.
-        phase: of the cell.
-        settings: of the entry.
-    """
-    if trial is None:
-        return optimizer in (None, settings["optimizer"])
-    wanted = (*_WORK_COLUMNS, *(_STEP_COLUMNS if phase == "train_step" else ()))
-    return all(trial[name] == settings[name] for name in wanted)
-
-
-def _timing(cell: Row, extra: str) -> Timing:
-    label = f"{cell['phase']} batch {cell['batch_size']}{', ' + extra if extra else ''}"
-    times, _ = process_times(cell.get("samples_seconds"), cell.get("samples_process"))
-    facts: Row = {name: cell.get(name) for name in (*_TIMING_COLUMNS, *_MEMORY_COLUMNS)}
-    return Timing(
-        label=sys.intern(label),  # a million of them are few different ones
-        flags=tuple(cell["flags"] or ()),
-        process_seconds=tuple(times.values()) if cell["status"] == "ok" else (),
-        **facts,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from depthbench.garbage import no_garbage_collection
 from depthbench.spec import Problem, Variant
 from depthbench.timing.cells import Cell
 from depthbench.timing.modes import COMPILE_MODES, Call, captured
@@ -101,7 +101,8 @@ def _active(cell: Cell, device: torch.device) -> Iterator[None]:
         stack.enter_context(cpu_threads(cell.threads))
         stack.enter_context(arithmetic(device, cell.precision))
         stack.enter_context(torch.inference_mode(cell.phase in INFERENCE_PHASES))
-        stack.enter_context(_no_garbage_collection())
+        # The collector's pauses are depthbench's, not the network's.
+        stack.enter_context(no_garbage_collection())
         yield
 
 
@@ -139,15 +140,3 @@ def storage_bytes(tensors: list[Tensor]) -> int:
     """Return the bytes of the memory under tensors, memory that several share counted once."""
     storages = [tensor.untyped_storage() for tensor in tensors]
     return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python's collector out of the samples: its pauses are depthbench's, not the net's."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
