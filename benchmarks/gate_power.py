@@ -18,6 +18,7 @@ import itertools
 import numpy as np
 from scipy.stats import binomtest
 
+from depthbench.calibration import NoiseFloor
 from depthbench.report.floors import floors_of
 from depthbench.report.gate import ALPHA, compare_cells
 from depthbench.report.processes import CellTimes
@@ -54,7 +55,7 @@ def study(
 ) -> tuple[list[bool], list[bool], list[bool]]:
     """Return pairs of equal runs flagged, cells found where all are slower, and where few are."""
 
-    def worse(before: Cells, after: Cells, floors: dict[str, float]) -> list[bool]:
+    def worse(before: Cells, after: Cells, floors: dict[str, NoiseFloor]) -> list[bool]:
         changes = compare_cells(before, after, floors=floors, alpha=alpha)
         return [change.verdict == "worse" for change in changes]
 

@@ -188,9 +188,8 @@ def judge_whole(runs: list[pd.DataFrame], slowed: list[pd.DataFrame]) -> None:
         cells += len(verdicts)
     if cells:
         said("cells in which 10% between two runs is found", found, cells, "at least 95%")
-    print(
-        f"median floor {statistics.median(floors.values()):.1%}, largest {max(floors.values()):.1%}"
-    )
+    fractions = [floor.fraction for floor in floors.values()]
+    print(f"median floor {statistics.median(fractions):.1%}, largest {max(fractions):.1%}")
 
 
 def judge_twins(twins: pd.DataFrame) -> None:

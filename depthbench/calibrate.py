@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depthbench import environment
-from depthbench.calibration import Calibration, calibration_path, write_calibration
+from depthbench.calibration import Calibration, NoiseFloor, calibration_path, write_calibration
 from depthbench.errors import ResultError, SuiteError
 from depthbench.expand import expand
 from depthbench.interruption import terminated_like_interrupted
@@ -138,7 +138,7 @@ def _stored(suite: Suite, device: str, runs: Sequence[DataFrame], path: Path) ->
     return Calibrated(calibration, path, tuple(_cells(runs, floors)))
 
 
-def _cells(runs: Sequence[DataFrame], floors: dict[str, float]) -> list[Row]:
+def _cells(runs: Sequence[DataFrame], floors: dict[str, NoiseFloor]) -> list[Row]:
     from math import exp
     from statistics import fmean
 
@@ -147,7 +147,7 @@ def _cells(runs: Sequence[DataFrame], floors: dict[str, float]) -> list[Row]:
         {"cell_id": cell_id}
         | {name: cell.facts[name] for name in CELL_FACTS}
         | {"seconds": exp(fmean(cell.log_times.values())) if cell.log_times else None}
-        | {"floor": floors.get(cell_id), "status": cell.status}
+        | {"floor": floors[cell_id].fraction if cell_id in floors else None, "status": cell.status}
         for cell_id, cell in cells.items()
     ]
 

@@ -17,9 +17,21 @@ NAME = "calibration.json"
 AGAIN = "`depthbench calibrate SUITE` measures it again"
 
 
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """The fraction that 95% of changes between equal runs stay within, and how well it is known.
+
+    `degrees` are those of freedom of the spread over runs behind it: a few runs say little of how
+    large a change is seen once in a thousand.
+    """
+
+    fraction: float
+    degrees: float
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """What runs of the same code differed by: `floors` are fractions by cell_id.
+    """What runs of the same code differed by: `floors` are by cell_id.
 
     `environment` is what `environment.collect` returned; of it the comparable facts decide whether
     the floors hold elsewhere.
@@ -31,7 +43,7 @@ class Calibration:
     num_runs: int
     created_at: str
     environment: dict[str, Any]
-    floors: dict[str, float]
+    floors: dict[str, NoiseFloor]
     false_positives: dict[str, Any] | None = None
 
 
@@ -63,8 +75,10 @@ def read_calibration(path: Path) -> Calibration | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         fields = {name: found.get(name) for name in Calibration.__dataclass_fields__}
-        fields["floors"] = {str(key): float(value) for key, value in found["floors"].items()}
         fields["num_runs"] = int(found["num_runs"])
+        fields["floors"] = {
+            str(key): _floor(value, fields["num_runs"]) for key, value in found["floors"].items()
+        }
         fields["environment"] = dict(found["environment"])
     except FileNotFoundError:
         return None
@@ -74,9 +88,16 @@ def read_calibration(path: Path) -> Calibration | None:
     return Calibration(**fields)
 
 
+def _floor(value: Any, num_runs: int) -> NoiseFloor:
+    """Return a floor; of an older file, which has the fraction alone, its cell's own degrees."""
+    if isinstance(value, dict):
+        return NoiseFloor(float(value["fraction"]), float(value["degrees"]))
+    return NoiseFloor(float(value), num_runs - 1.0)
+
+
 def load_floors(
     out: Path, suite: str, facts: Mapping[str, Any]
-) -> tuple[dict[str, float], str | None]:
+) -> tuple[dict[str, NoiseFloor], str | None]:
     """Return the noise floors that hold in an environment, and why there are none.
 
     Args:

@@ -49,7 +49,7 @@ def test_floors_are_stored_beside_the_runs_with_where_they_hold(suite, tmp_path)
     stored = read_calibration(found.path)
     assert stored == found.calibration
     assert stored.num_runs == 6 and stored.environment["device_type"] == "cpu"
-    assert stored.floors and all(0 < floor < 0.2 for floor in stored.floors.values())
+    assert stored.floors and all(0 < floor.fraction < 0.2 for floor in stored.floors.values())
     assert stored.false_positives["num_pairs"] == 15
     assert find_runs(tmp_path) == ()  # it is no run
 
@@ -68,7 +68,7 @@ def test_more_noise_makes_higher_floors(suite, tmp_path):
     levels = []
     for level in (0.01, 0.04):
         found = calibrate(suite, num_runs=5, out=tmp_path, device="cpu", time_suite=noisy(level)[0])
-        levels.append(min(found.calibration.floors.values()))
+        levels.append(min(floor.fraction for floor in found.calibration.floors.values()))
     assert levels[1] > 2 * levels[0]
 
 

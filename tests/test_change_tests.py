@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from depthbench.calibration import NoiseFloor
 from depthbench.report.change_tests import CONFIDENCE, ChangeTest, call_changes
 
 THRESHOLD = 0.05
@@ -18,7 +19,9 @@ def planted(seed, num=30):
     errors = generator.choice([0.002, 0.01, 0.03], num)
     floors = generator.choice([0.0, 0.01, 0.1], num)
     return [
-        ChangeTest(generator.normal(size, error), error, 8.0, floor or None)
+        ChangeTest(
+            generator.normal(size, error), error, 8.0, NoiseFloor(floor, 20.0) if floor else None
+        )
         for size, error, floor in zip(sizes, errors, floors, strict=True)
     ]
 
@@ -27,7 +30,7 @@ def planted(seed, num=30):
 @pytest.mark.parametrize("seed", range(5))
 def test_an_interval_never_contradicts_its_verdict(seed, alpha):
     tests = planted(seed)
-    thresholds = [max(THRESHOLD, test.floor or 0.0) for test in tests]
+    thresholds = [max(THRESHOLD, test.floor.fraction if test.floor else 0.0) for test in tests]
     found = list(call_changes(tests, thresholds, alpha))
     assert {called.verdict for called in found} == {"worse", "better", "same", "unresolved"}
     for called, threshold in zip(found, thresholds, strict=True):
@@ -60,10 +63,14 @@ def test_the_interval_and_the_p_value_are_students():
 
 
 def test_a_noise_floor_is_what_equal_runs_stay_within_at_95_percent():
-    test = ChangeTest(log1p(0.1), 1e-6, 50.0, floor=0.1)
+    test = ChangeTest(log1p(0.1), 1e-6, 50.0, floor=NoiseFloor(0.1, 9.0))
     assert test.p_value == pytest.approx(1 - CONFIDENCE)
     assert [expm1(end) for end in test.ends(CONFIDENCE)] == pytest.approx([0.0, 1.1**2 - 1])
     assert test.ends(0.99)[0] < 0
+    # Of few runs the tails are long: three times the floor is no wonder.
+    far = [ChangeTest(3 * log1p(0.1), 1e-6, 50.0, NoiseFloor(0.1, d)).p_value for d in (3.0, 100.0)]
+    assert far == pytest.approx([2 * stats.t.sf(3 * stats.t.ppf(0.975, d), d) for d in (3, 100)])
+    assert far[0] > 0.002 > 1e-7 > far[1]
 
 
 def test_without_noise_a_change_is_sure():

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import false_discovery_control, ttest_rel
 
 from depthbench import environment
-from depthbench.calibration import Calibration, calibration_path, write_calibration
+from depthbench.calibration import Calibration, NoiseFloor, calibration_path, write_calibration
 from depthbench.errors import ResultError
 from depthbench.report.compare.changes import VERDICTS, Change
 from depthbench.report.compare.runs import CompareOptions, compare_runs
@@ -88,7 +88,7 @@ def test_calibrated_floors_hold_a_change_back_and_are_named(tmp_path):
         "planted is not calibrated; `depthbench calibrate SUITE`"
         in compared(candidate=slower, tmp_path=tmp_path).floors
     )
-    floors = {row["cell_id"]: 0.4 for row in cells()}
+    floors = {row["cell_id"]: NoiseFloor(0.4, 20.0) for row in cells()}
     calibration = Calibration("planted", "h", "cpu", 12, "2026-01-01", ENVIRONMENT, floors)
     write_calibration(calibration_path(tmp_path, "planted"), calibration)
     found = compared(candidate=slower, tmp_path=tmp_path)

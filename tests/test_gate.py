@@ -6,6 +6,7 @@ import pytest
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control
 
+from depthbench.calibration import NoiseFloor
 from depthbench.record import column_names
 from depthbench.report.floors import false_positives, floors_of, noise_floors
 from depthbench.report.gate import (
@@ -133,7 +134,7 @@ def test_no_change_below_the_floor_of_its_cell_is_called():
     generator = np.random.default_rng(8)
     quiet = {"num_processes": 5, "sd": 0.001}
     before, after = simulated(generator, **quiet), simulated(generator, slower=1.10, **quiet)
-    changes = compare_cells(before, after, floors={"c0": 0.2})
+    changes = compare_cells(before, after, floors={"c0": NoiseFloor(0.2, 20.0)})
     assert changes[0].verdict == "unresolved" and changes[0].threshold_fraction == 0.2
     assert changes[1].verdict == "worse" and changes[1].threshold_fraction == MARGIN
 
@@ -239,7 +240,7 @@ def test_a_floor_is_what_95_of_100_pairs_of_equal_runs_stay_within():
             pair = [simulated(generator, drift=0.02) for _ in range(2)]
             for cell_id, floor in floors.items():
                 first, second = (np.mean(list(p[cell_id].log_times.values())) for p in pair)
-                within.append(abs(second - first) <= np.log1p(floor))
+                within.append(abs(second - first) <= np.log1p(floor.fraction))
     assert np.mean(within) == pytest.approx(0.95, abs=0.03)
 
 
@@ -249,7 +250,8 @@ def test_a_noisy_cell_has_a_higher_floor_than_a_calm_one():
         calm = [timed(f"calm{i}", 1e-3, seed=100 * i + seed) for i in range(5)]
         runs.append(table([*calm, timed("noisy", 1e-3, seed=seed, noise=0.1)]))
     floors = noise_floors(runs)
-    assert floors["noisy"] > 3 * max(floors[f"calm{i}"] for i in range(5))
+    calm = max(floors[f"calm{i}"].fraction for i in range(5))
+    assert floors["noisy"].fraction > 3 * calm
     assert noise_floors(runs[:2]) == {}
 
 

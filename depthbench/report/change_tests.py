@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log1p
+from typing import TYPE_CHECKING
 
 from depthbench.report.comparison import Verdict, discoveries
+
+if TYPE_CHECKING:
+    from depthbench.calibration import NoiseFloor
 
 # Of the interval that says that a change is the same; a noise floor is what so many pairs of A/A
 # runs stay within.
@@ -22,18 +26,18 @@ class ChangeTest:
     """A change in logs, or in shares, with what is known of its noise.
 
     It must be unlikely by Student's test of its standard error, and by its noise floor, too, where
-    it has one: the fraction that `CONFIDENCE` of changes between equal runs stay within.
+    it has one: what `CONFIDENCE` of changes between equal runs stay within.
     """
 
     change: float
     error: float
     degrees: float
-    floor: float | None = None
+    floor: NoiseFloor | None = None
 
     @property
     def p_value(self) -> float:
         """Return how likely a change as large is by chance: the larger of what both say."""
-        from scipy.special import ndtr, stdtr
+        from scipy.special import stdtr
 
         if self.error:
             p_value = float(2 * stdtr(self.degrees, -abs(self.change) / self.error))
@@ -41,24 +45,26 @@ class ChangeTest:
             p_value = float(not self.change)
         if not self.floor:
             return p_value
-        return max(p_value, float(2 * ndtr(-abs(self.change) / _floor_error(self.floor))))
+        quantile = -abs(self.change) / _floor_error(self.floor)
+        return max(p_value, float(2 * stdtr(self.floor.degrees, quantile)))
 
     def ends(self, confidence: float) -> tuple[float, float]:
         """Return the ends of the change's interval: the wider of those of both tests."""
-        from scipy.special import ndtri, stdtrit
+        from scipy.special import stdtrit
 
         quantile = (1 + confidence) / 2
         half = float(stdtrit(self.degrees, quantile)) * self.error if self.error else 0.0
         if self.floor:
-            half = max(half, float(ndtri(quantile)) * _floor_error(self.floor))
+            quantile = float(stdtrit(self.floor.degrees, quantile))
+            half = max(half, quantile * _floor_error(self.floor))
         return self.change - half, self.change + half
 
 
-def _floor_error(floor: float) -> float:
+def _floor_error(floor: NoiseFloor) -> float:
     """Return the standard error that a noise floor stands for, in logs."""
-    from scipy.special import ndtri
+    from scipy.special import stdtrit
 
-    return log1p(floor) / float(ndtri((1 + CONFIDENCE) / 2))
+    return log1p(floor.fraction) / float(stdtrit(floor.degrees, (1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True, slots=True)

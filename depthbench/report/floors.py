@@ -8,6 +8,7 @@ from itertools import combinations
 from math import expm1, sqrt
 from typing import TYPE_CHECKING
 
+from depthbench.calibration import NoiseFloor
 from depthbench.report.change_tests import CONFIDENCE
 from depthbench.report.gate import ALPHA, MARGIN, compare_cells
 from depthbench.report.moderated import spreads
@@ -21,8 +22,8 @@ MIN_RUNS = 3
 Cells = Mapping[str, CellTimes]
 
 
-def noise_floors(runs: Sequence[DataFrame]) -> dict[str, float]:
-    """Return what 95% of pairs of A/A runs stay within, for each cell, as a fraction.
+def noise_floors(runs: Sequence[DataFrame]) -> dict[str, NoiseFloor]:
+    """Return what 95% of pairs of A/A runs stay within, for each cell.
 
     The floor is t sqrt(2) s: s is the spread over runs of a cell's log time, moderated over cells,
     with what all cells of a run share (a busy hour) kept apart, and t is Student's for as many
@@ -38,7 +39,7 @@ def noise_floors(runs: Sequence[DataFrame]) -> dict[str, float]:
     return floors_of([cell_times(run) for run in runs])
 
 
-def floors_of(runs: Sequence[Cells]) -> dict[str, float]:
+def floors_of(runs: Sequence[Cells]) -> dict[str, NoiseFloor]:
     """Return the same for runs that have been read already."""
     from scipy.special import stdtrit
 
@@ -53,7 +54,10 @@ def floors_of(runs: Sequence[Cells]) -> dict[str, float]:
         return {}
     quantile = (1 + CONFIDENCE) / 2
     return {
-        cell_id: expm1(float(stdtrit(spread.degrees, quantile)) * sqrt(2 * spread.variance))
+        cell_id: NoiseFloor(
+            expm1(float(stdtrit(spread.degrees, quantile)) * sqrt(2 * spread.variance)),
+            spread.degrees,
+        )
         for cell_id, spread in zip(
             levels, spreads([[found] for found in levels.values()]), strict=True
         )

@@ -22,6 +22,8 @@ from depthbench.units import counted
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from depthbench.calibration import NoiseFloor
+
 CellVerdict = Verdict | Literal["unmatched"]
 
 # Of all that is called in a run, the share that may be nothing. Among runs of the same code half of
@@ -66,7 +68,7 @@ def compare_timings(
     baseline: DataFrame,
     candidate: DataFrame,
     *,
-    floors: Mapping[str, float] | None = None,
+    floors: Mapping[str, NoiseFloor] | None = None,
     alpha: float = ALPHA,
     margin: float = MARGIN,
 ) -> list[CellChange]:
@@ -91,7 +93,7 @@ def compare_cells(
     baseline: Mapping[str, CellTimes],
     candidate: Mapping[str, CellTimes],
     *,
-    floors: Mapping[str, float] | None = None,
+    floors: Mapping[str, NoiseFloor] | None = None,
     alpha: float = ALPHA,
     margin: float = MARGIN,
 ) -> list[CellChange]:
@@ -179,7 +181,7 @@ def _cell_change(
         candidate_seconds=exp(_mean(after)),
         change_fraction=expm1(test.change),
         p_value=test.p_value,
-        floor_fraction=test.floor,
+        floor_fraction=test.floor.fraction if test.floor else None,
         num_baseline=numbers[0],
         num_candidate=numbers[1],
         notes=tuple(_notes(before, after)),
@@ -207,7 +209,7 @@ def _why_unusable(cell: CellTimes) -> str:
 
 
 def _changes(
-    pairs: Sequence[tuple[CellTimes, CellTimes]], floors: Mapping[str, float]
+    pairs: Sequence[tuple[CellTimes, CellTimes]], floors: Mapping[str, NoiseFloor]
 ) -> list[CellChange]:
     """Return changes with their p values, before q values are known; alike cells share a spread."""
     found = spreads([(before.log_times, after.log_times) for before, after in pairs])
@@ -217,7 +219,9 @@ def _changes(
     ]
 
 
-def _change(before: CellTimes, after: CellTimes, spread: Spread, floor: float | None) -> CellChange:
+def _change(
+    before: CellTimes, after: CellTimes, spread: Spread, floor: NoiseFloor | None
+) -> CellChange:
     """Return a change with its test.
 
     The spread of processes says what another set of processes would give now, the calibrated
@@ -253,7 +257,7 @@ def _notes(before: CellTimes, after: CellTimes) -> list[str]:
 def _judged(changes: Sequence[CellChange], alpha: float, margin: float) -> list[CellChange]:
     """Return changes with q values over all of them, and with verdicts."""
     tests = [change.test for change in changes if change.test is not None]
-    thresholds = [max(margin, test.floor or 0.0) for test in tests]
+    thresholds = [max(margin, test.floor.fraction if test.floor else 0.0) for test in tests]
     return [
         replace(
             change,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthbench import environment
-from depthbench.calibration import calibration_path, load_floors
+from depthbench.calibration import NoiseFloor, calibration_path, load_floors
 from depthbench.errors import ResultError
 from depthbench.folder import RUN_NAME
 from depthbench.record import METRICS, SPLITS
@@ -216,7 +216,7 @@ def _findings(
     return found, floors_text
 
 
-def _floors(candidate: Run, out: Path) -> tuple[dict[str, float], str]:
+def _floors(candidate: Run, out: Path) -> tuple[dict[str, NoiseFloor], str]:
     """Return the noise floors of a candidate's suite and environment, and a sentence on them."""
     suite = suite_of(candidate)
     if not RUN_NAME.fullmatch(suite):
@@ -224,7 +224,7 @@ def _floors(candidate: Run, out: Path) -> tuple[dict[str, float], str]:
     floors, why_not = load_floors(out, suite, facts_of(candidate))
     if why_not is not None or not floors:
         return {}, f"No noise floors: {why_not or f'{suite} has none'}."
-    low, high = (format_fraction(end(floors.values())) for end in (min, max))
+    low, high = (format_fraction(end(f.fraction for f in floors.values())) for end in (min, max))
     return floors, f"Noise floors of {low} to {high}: {calibration_path(out, suite)}."
 
 

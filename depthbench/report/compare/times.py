@@ -13,6 +13,7 @@ from depthbench.report.processes import CellTimes, cell_times
 from depthbench.report.rows import records
 
 if TYPE_CHECKING:
+    from depthbench.calibration import NoiseFloor
     from depthbench.store import Run
 
 # What is compared of a cell: the geometric mean of the quiet times of its processes.
@@ -26,7 +27,7 @@ def compare_times(
     baseline: Run,
     candidate: Run,
     names: Mapping[str, str],
-    floors: Mapping[str, float],
+    floors: Mapping[str, NoiseFloor],
     threshold: float,
 ) -> Findings:
     """Return what became of every cell of two runs.
