@@ -34,6 +34,13 @@ Value = Callable[[str], Any]
 _INITS = {"critical": ("mlp", "conv"), "deepscale": ("transformer", "mixer")}
 # Activations whose criticality lies at biases that vary.
 _NEED_BIASES = ("gelu", "silu")
+# Options that say how another one is, and what that one would have to be.
+_SAY_HOW = {
+    "average_dilation": ("depth_average", "true"),
+    "average_period": ("depth_average", "true"),
+    "active_experts": ("experts", "2 or more"),
+    "balance": ("experts", "2 or more"),
+}
 
 
 def combination_problems(
@@ -49,6 +56,7 @@ def combination_problems(
         *_skip_problems(value),
         *_norm_problems(value, base),
         *_start_problems(value, base),
+        *_idle_problems(settings, value),
         *_expert_problems(settings, value),
         *_expansion_problems(settings, backbone),
         *_attention_problems(settings, backbone, value),
@@ -153,6 +161,18 @@ def _start_problems(value: Value, base: str) -> Iterator[Problem]:
             f"residual_scale: {scale} beside init: deepscale, which scales sums by its own rule; "
             "remove one of them",
         )
+
+
+def _idle_problems(settings: VariantSettings, value: Value) -> Iterator[Problem]:
+    """Yield what a variant says of an option that nobody sets.
+
+    Beside an axis of that option it is without effect at its end, and no problem.
+    """
+    for name, (other, needed) in _SAY_HOW.items():
+        given = getattr(settings, name)
+        is_set = value(other) is not None or other in FAMILY_OPTIONS[settings.family]
+        if given is not None and not is_set:
+            yield name, f"{name}: {given} without effect by itself; set {other}: {needed}"
 
 
 def _expert_problems(settings: VariantSettings, value: Value) -> Iterator[Problem]:

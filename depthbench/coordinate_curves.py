@@ -185,7 +185,9 @@ def _facts(kind: _Kind) -> Row:
     skipped = {"family", "width", "depth", "parametrization", "name", "import_", "base"}
     given: Row = kind.backbone.model_dump(exclude=skipped, exclude_none=True)
     given |= kind.settings.model_dump(exclude=skipped, exclude_none=True)
-    return given | {"data": kind.dataset.name, "task": kind.task.name, "lr": kind.train.lr}
+    for settings in (kind.dataset, kind.task, kind.train):
+        given |= settings.model_dump(exclude={"name"}, exclude_none=True)
+    return given | {"data": kind.dataset.name, "task": kind.task.name}
 
 
 def _settings(kind: _Kind, parametrization: str, over: str, size: int) -> VariantSettings:

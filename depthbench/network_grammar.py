@@ -214,13 +214,15 @@ class ModelOptions(Setting):
         "beside heads it is free",
     )
     patch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="side of an image patch in pixels; divides the image (transformer)"
+        None,
+        description="side of an image patch in pixels; divides the image (transformer, mixer)",
     )
     tie_embeddings: bool | None = Field(
-        None, description="whether the head shares the token embedding (transformer for text)"
+        None,
+        description="whether the head shares the token embedding (transformer, mixer; for text)",
     )
     sub_mlps: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
-        None, description="narrow residual MLPs after attention (transformer, hourglass)"
+        None, description="narrow residual MLPs after attention (transformer, mixer; hourglass)"
     )
     execution: Literal["loop", "fused", "auto"] | None = Field(
         None, description="how parallel modules run: one by one, as one, or whichever is faster"
@@ -261,7 +263,8 @@ class ModelOptions(Setting):
         None, description="depth averages: every so many earlier states are read"
     )
     average_period: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
-        None, description="depth averages: one after every so many stages"
+        None,
+        description="depth averages: one after every so many stages; beyond their number: none",
     )
     loops: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = Field(
         None, description="how often the modules are run, with the same weights (looped)"

@@ -46,6 +46,7 @@ _IDLE: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("parametrization", "ntk", ("base_depth",)),
     ("parametrization", "mup", ("base_depth",)),
     ("attention_every", 0, ("heads", "head_size", "kv_heads")),
+    ("attention_every", 1, ("token_expansion",)),
 )
 
 
@@ -75,10 +76,7 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
     if backbone.import_:
         values["base"] = base
     resolved = defaults | values
-    if resolved.get("experts", 1) < resolved.get("active_experts", 1):
-        resolved["active_experts"] = resolved["experts"]
-    if resolved.get("attention_every", 0) > settings.depth:
-        resolved["attention_every"] = 0
+    resolved |= _within_reach(settings.depth, resolved)
     for name, value, others in _IDLE:
         if resolved.get(name) == value:
             # None merges what would be the same network.
@@ -226,6 +224,19 @@ def _defaults(
     return defaults
 
 
+def _within_reach(depth: int, resolved: dict[str, Any]) -> dict[str, Any]:
+    """Return what options come to that ask for more experts, modules or stages than there are."""
+    changed: dict[str, Any] = {}
+    if resolved.get("experts", 1) < resolved.get("active_experts", 1):
+        changed["active_experts"] = resolved["experts"]
+    if resolved.get("attention_every", 0) > depth:
+        changed["attention_every"] = 0
+    num_stages = depth // resolved.get("branches", 1) * resolved.get("loops", 1)
+    if resolved.get("average_period", 0) > num_stages:
+        changed["depth_average"] = False
+    return changed
+
+
 def _nearest(value: float) -> int:
     return max(1, floor(value + 0.5))
 
@@ -265,8 +276,9 @@ def _base_sizes(
     if width is None:
         return sizes
     if resolved.get("hidden") is not None:
+        # Expansions that rounding makes alike here may differ there: the largest stands for them.
         default = _defaults(settings, base_of(backbone), False, width)["hidden"]
-        sizes["base_hidden"] = _hidden_values(settings, backbone, width).get("hidden", default)
+        sizes["base_hidden"] = hidden_size(hidden_options(settings, backbone), width) or default
     if resolved.get("heads") is not None:
         values = _head_values(settings, backbone, width)
         heads = values["heads"]

@@ -52,6 +52,10 @@ def problems(backbone="mlp", family="deep", depth=4, width=16, **options):
         ({"backbone": "preact", "depth": 3, "depth_average": True}, "depth_average", "averaged"),
         ({"experts": 4, "active_experts": 5}, "active_experts", "at most 4"),
         ({"family": "widenet", "active_experts": 5}, "active_experts", "of experts: 4"),
+        ({"active_experts": 1}, "active_experts", "set experts: 2 or more"),
+        ({"balance": 0.5}, "balance", "without effect"),
+        ({"average_dilation": 2}, "average_dilation", "set depth_average: true"),
+        ({"backbone": "conv", "average_period": 2}, "average_period", "set depth_average: true"),
         ({"backbone": "conv", "experts": 4}, "experts", "feed-forward layers"),
         ({"expansions": (1.0, 2.0)}, "expansions", "has 2 numbers and the depth is 4"),
         ({"family": "widenet", "expansions": (1.0,) * 4}, "expansions", "shared"),
@@ -125,6 +129,11 @@ def test_what_cannot_stand_together_is_named_with_its_reason(settings, field, me
         # Beside an axis of norms, of experts or of attention these are without effect at its end.
         {"backbone": "mixer", "norm": "none", "norm_position": "post", "residual_scale": "1/L"},
         {"experts": 1, "active_experts": 2},
+        {"depth_average": False, "average_period": 2},
+        {"family": "widenet", "balance": 0.5},
+        {"backbone": BackboneSettings(name="mlp", depth_average=True), "average_period": 2},
+        # As defaults of the backbone they are for the variants that have what they belong to.
+        {"backbone": BackboneSettings(name="mlp", average_period=2, balance=0.5)},
         {"backbone": "mixer", "attention_every": 0, "heads": 2},
         {"backbone": "mixer", "attention_every": 5, "heads": 2, "kv_heads": 2},
         {"backbone": "transformer", "kv_heads": 1},

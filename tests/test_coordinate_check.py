@@ -10,7 +10,7 @@ import torch
 
 from depthbench import coordinate_check as checking
 from depthbench.coordinate_check import coordinate_check
-from depthbench.coordinate_curves import CheckOptions, parametrizations_in, sizes_in
+from depthbench.coordinate_curves import CheckOptions, curves_of, parametrizations_in, sizes_in
 from depthbench.coordinate_table import render_check
 from depthbench.errors import SuiteError
 from depthbench.report.growth import growth_of
@@ -189,6 +189,25 @@ train: {optimizer: adamw, lr: [0.01, 0.1], steps: 1}
         *(("deep mlp norm layer", name, 0.01) for name in ("sp", "mup")),
         *(("deep mlp norm none", name, 0.01) for name in ("sp", "mup")),
         ("wide mlp", "sp", 0.01),
+    }
+
+
+def test_kinds_are_told_apart_by_their_data_and_training_too():
+    text = """
+suite: kinds
+dataset: {name: digits, train_examples: [100, 200]}
+backbone: mlp
+variants:
+  - {family: deep, depth: 2, width: 16}
+  - {family: deep, depth: 2, width: 16, train: {optimizer: sgd}}
+train: {optimizer: adamw, lr: 0.01, steps: 1}
+"""
+    options = CheckOptions(widths=(8, 16), depths=(), num_seeds=1)
+    found = {curve.network for curve in curves_of(parse_suite(text, "kinds.yaml"), options)}
+    assert found == {
+        f"deep mlp train_examples {num} optimizer {optimizer}"
+        for num in (100, 200)
+        for optimizer in ("adamw", "sgd")
     }
 
 

@@ -48,6 +48,9 @@ def test_the_plain_mlp():
         {"norm_scale": "1/sqrt(l)"},
         {"norm_position": "post"},
         {"norm_position": "deep"},
+        {"init": "critical"},
+        {"parametrization": "mup", "base_width": 4},
+        {"parametrization": "completep", "base_width": 4, "base_depth": 1},
     ],
 )
 def test_options_that_change_no_size_of_an_mlp(options):
@@ -62,6 +65,9 @@ def test_options_that_change_no_size_of_an_mlp(options):
         {"norm_scale": "1/sqrt(l)"},
         {"norm_position": "post"},
         {"norm_position": "deep"},
+        {"init": "deepscale"},
+        {"parametrization": "ntk", "base_width": 4},
+        {"parametrization": "depth_mup", "base_width": 4, "base_depth": 1},
     ],
 )
 def test_options_that_change_no_size_of_a_transformer(options):

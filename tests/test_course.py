@@ -143,6 +143,13 @@ def test_a_period_longer_than_the_network_averages_nothing():
     states = [torch.full((1,), float(value)) for value in range(4)]
     assert list(average.parameters()) == []
     assert average(states) is states[3]
+    for family, options in (("deep", {}), ("parallel_shallow", {"branches": 2}), ("looped", {})):
+        plain = variant_of("mlp", family, 4, **options)
+        num_stages = {"deep": 4, "parallel_shallow": 2, "looped": 8}[family]
+        for period in (num_stages, num_stages + 1):
+            averaging = {"depth_average": True, "average_period": period}
+            averaged = variant_of("mlp", family, 4, **averaging, **options)
+            assert (averaged == plain) == (period > num_stages)
 
 
 # Stochastic depth

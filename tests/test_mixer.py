@@ -114,6 +114,8 @@ def test_a_hybrid_with_attention_everywhere_is_the_transformer():
     state = transformer.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in hybrid.state_dict().items())
     assert torch.equal(hybrid(examples(TEXT)), transformer(examples(TEXT)))
+    # Nothing is left that a token_expansion could be of.
+    assert mixer(attention_every=1, token_expansion=2) == mixer(attention_every=1)
 
 
 @pytest.mark.parametrize("expansion", [0, 1, 3])

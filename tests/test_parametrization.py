@@ -143,6 +143,16 @@ def test_weights_that_all_modules_share_count_their_uses():
     assert (own.adam, own.sgd, own.gradient) == (1.0, 4.0, 0.25)
 
 
+def test_norms_in_the_stream_that_all_stages_share_count_their_uses_too():
+    options = {"depth": 16, "base_depth": 4, "norm_position": "post", "family": "widenet"}
+    found = {}
+    for sharing in ("shared", "individual"):
+        network = network_of(parametrization="completep", norm_sharing=sharing, **options)
+        found[sharing] = network.rates["norms.0.weight"]
+    assert found["shared"] == Rates(adam=1 / 4, sgd=1 / 16, gradient=4.0)
+    assert found["individual"] == Rates(adam=1 / 4, sgd=1 / 4)
+
+
 def test_norms_in_the_stream_learn_slower_in_deeper_networks():
     network = network_of(depth=16, base_depth=4, parametrization="completep", norm_position="post")
     assert network.rates["norms.3.weight"].adam == 1 / 4
@@ -255,6 +265,19 @@ def test_base_sizes_are_what_the_same_settings_mean_at_base_width():
     assert (plain.base_hidden, plain.base_heads, plain.base_head_size) == (None, None, None)
     conv = variant_of("conv", **mup)
     assert (conv.base_hidden, conv.base_heads) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "family", "expansions"),
+    [("mlp", "deep", (1.0, 1.01)), ("conv", "hourglass", (0.25, 0.26))],
+)
+def test_modules_that_are_alike_at_one_width_alone_have_a_base(backbone, family, expansions):
+    options = {"family": family, "depth": 2, "expansions": expansions, "parametrization": "mup"}
+    for width, base_width in ((16, 128), (128, 16)):
+        network = network_of(backbone, width=width, base_width=base_width, **options)
+        m = width / base_width
+        rates = [network.rates[f"blocks.{index}.up.weight"].adam for index in (0, 1)]
+        assert rates == pytest.approx([1 / m, 1 / m], rel=0.1)
 
 
 def test_depth_scales_each_branch_of_a_block():

@@ -145,8 +145,8 @@ def parametrize(network: Network, variant: Variant, base: Shapes) -> None:
     rule = str(variant.parametrization)
     head, fan_in = _head(network, base)
     multiplier = fan_in ** (-0.5 if rule == "ntk" else -1.0)
-    in_blocks = network.blocks.named_parameters(remove_duplicate=False)
-    num_places = Counter(id(weight) for _, weight in in_blocks)
+    in_places = network.named_parameters(remove_duplicate=False)
+    num_places = Counter(id(weight) for _, weight in in_places)
     rates: dict[str, Rates] = {}
     for name, module, weight in _weights(network):
         c = multiplier if name == head else 1.0

@@ -51,11 +51,10 @@ def carry_of(variant: Variant) -> float:
     Source:
         norm_position: deep is DeepNorm ("DeepNet: Scaling Transformers to 1,000 Layers", arXiv
         2203.00555, table 2): c = (2 L)^(1/4) with two branches a layer, M^(1/4) for M branches.
-        Its smaller start, (8 L)^(-1/4) for the weights on both sides of an activation and of
-        attention, is left out: a transformer's layers that write start (2 L)^(-1/2) smaller here
-        in any case, those of mlp and conv as they always do.
+        Its smaller start is in `first_weights.py`.
         init: deepscale is DeepScaleLM (arXiv 2403.09635): c^2 + s^2 = 1; its s^2 = k / N is taken
-        as 1 / M here, so that 1 / e of the start's variance is left at the end of a deep network.
+        as 1 / (1 + M) here, so that 1 / e of the start's variance is left at the end of a deep
+        network.
     """
     if variant.norm_position == "deep":
         return float(num_branches(variant) ** 0.25)

@@ -236,7 +236,8 @@ SYSTEMS: dict[str, System] = {
     ),
     "DeepScaleLM": System(
         options=("init",),
-        formula="z <- c z + s f(z), c^2 + s^2 = 1, with first weights that keep moments",
+        formula="z <- c z + s f(z), c^2 + s^2 = 1, s^2 = 1 / (1 + number of updates), with first "
+        "weights that keep moments",
         source='"Transformers Get Stable" (2403.09635)',
         suite="systems/deepscale",
         backbones=("transformer", "mixer"),
