@@ -55,7 +55,7 @@ def combination_problems(
         *_family_problems(settings, backbone, base),
         *_skip_problems(value),
         *_norm_problems(value, base),
-        *_start_problems(value, base),
+        *_start_problems(settings, value, base),
         *_idle_problems(settings, value),
         *_expert_problems(settings, value),
         *_expansion_problems(settings, backbone),
@@ -133,7 +133,7 @@ def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
         )
 
 
-def _start_problems(value: Value, base: str) -> Iterator[Problem]:
+def _start_problems(settings: VariantSettings, value: Value, base: str) -> Iterator[Problem]:
     init, parametrization = value("init"), value("parametrization")
     backbones = _INITS.get(init or "", (base,))
     if base not in backbones:
@@ -155,6 +155,8 @@ def _start_problems(value: Value, base: str) -> Iterator[Problem]:
         )
     if init == "critical" and value("bias") is False and value("activation") in _NEED_BIASES:
         yield "bias", f"init: critical with activation: {value('activation')} needs biases"
+    if init == "critical" and (value("experts") or settings.family == "widenet"):
+        yield "experts", "experts: the gates shrink what init: critical keeps; remove one of them"
     if init == "deepscale" and scale not in (None, 1.0):
         yield (
             "residual_scale",

@@ -50,6 +50,8 @@ def problems(backbone="mlp", family="deep", depth=4, width=16, **options):
             "behind its",
         ),
         ({"backbone": "preact", "depth": 3, "depth_average": True}, "depth_average", "averaged"),
+        ({"experts": 4, "init": "critical"}, "experts", "gates shrink"),
+        ({"family": "widenet", "init": "critical"}, "experts", "gates shrink"),
         ({"experts": 4, "active_experts": 5}, "active_experts", "at most 4"),
         ({"family": "widenet", "active_experts": 5}, "active_experts", "of experts: 4"),
         ({"active_experts": 1}, "active_experts", "set experts: 2 or more"),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from depthbench.models.sums import branch_scale, carry_of, num_branches, scale_of
+from depthbench.models.sums import branch_scale, carry_of, drawn_depth, num_branches, scale_of
 from tests.fixtures_networks import variant_of
 
 
@@ -46,6 +46,14 @@ def test_plain_sums_carry_and_scale_by_one():
 )
 def test_the_scale_is_what_is_said_by_the_modules(said, expected):
     assert scale_of(variant_of("mlp", depth=4, residual_scale=said)) == expected
+
+
+def test_loops_are_depth():
+    options = {"depth": 2, "loops": 3}
+    for said, expected in (("1/L", 1 / 6), ("1/sqrt(L)", 6**-0.5)):
+        looped = variant_of("transformer", "looped", residual_scale=said, **options)
+        assert scale_of(looped) == pytest.approx(expected)
+    assert drawn_depth(variant_of("transformer", "looped", **options)) == 6
 
 
 def test_scaled_skips_keep_the_variance_of_sums():

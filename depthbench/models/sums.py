@@ -19,7 +19,12 @@ def num_branches(variant: Variant) -> int:
     in_module = 1
     if _has_branches(variant):
         in_module = 1 if variant.parallel_block else 1 + (variant.sub_mlps or 1)
-    return variant.depth * in_module * (variant.loops or 1)
+    return run_depth(variant) * in_module
+
+
+def run_depth(variant: Variant) -> int:
+    """Return how many modules are run one after another: the depth, each loop counted."""
+    return variant.depth * (variant.loops or 1)
 
 
 def depth_growth(variant: Variant) -> float:
@@ -32,8 +37,8 @@ def depth_growth(variant: Variant) -> float:
 def drawn_depth(variant: Variant) -> int:
     """Return the depth by which first weights are drawn: that of the base, where scales follow."""
     if variant.parametrization not in DEPTH_POWERS:
-        return variant.depth
-    return variant.base_depth or variant.depth
+        return run_depth(variant)
+    return (variant.base_depth or variant.depth) * (variant.loops or 1)
 
 
 def depth_scale(variant: Variant) -> float:
@@ -77,13 +82,14 @@ def branch_scale(variant: Variant) -> float:
 def scale_of(variant: Variant) -> float | str:
     """Return s of the network, what updates of whole modules are multiplied by, or how it starts.
 
-    In modules of several branches these have what the parametrisation multiplies branches by.
+    L is the depth, each loop counted. In modules of several branches these have what the
+    parametrisation multiplies branches by.
     """
     match variant.residual_scale:
         case "1/sqrt(L)":
-            scale: float | str = 1 / sqrt(variant.depth)
+            scale: float | str = 1 / sqrt(run_depth(variant))
         case "1/L":
-            scale = 1 / variant.depth
+            scale = 1 / run_depth(variant)
         case None:
             scale = 1.0
         case given:

@@ -36,7 +36,7 @@ class System:
 SYSTEMS: dict[str, System] = {
     "scaled sums": System(
         options=("residual_scale",),
-        formula="z + s f(z), s a number, 1/sqrt(L) or 1/L",
+        formula="z + s f(z), s a number, 1/sqrt(L) or 1/L, each loop counted",
         source='"On residual network depth" (2510.03470)',
         suite="systems/norm-free",
     ),
