@@ -144,7 +144,7 @@ def _start_problems(settings: VariantSettings, value: Value, base: str) -> Itera
     if len(rules) > 1:
         yield (
             rules[0].partition(":")[0],
-            f"{' and '.join(rules)} all say how weights start; keep one of them",
+            f"{' and '.join(rules)}: each says how weights start; keep one of them",
         )
     scale = value("residual_scale")
     if parametrization in DEPTH_PARAMETRIZATIONS and isinstance(scale, str):

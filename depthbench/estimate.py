@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from depthbench.cohorts import Cohort
+from depthbench.errors import SuiteError
+from depthbench.estimate_table import format_bytes
 from depthbench.executors.cores import num_shared_cpus
 from depthbench.likely_cohorts import likely_cohorts
 from depthbench.request import resolve_device
@@ -23,6 +25,7 @@ from depthbench.timing.bench import WARMUP_FRACTION
 from depthbench.timing.cells import cells_of
 from depthbench.timing.session import NUM_PROCESSES
 from depthbench.timing_stage import limits_of
+from depthbench.training.failures import is_out_of_memory
 from depthbench.training.threads import cpu_threads
 from depthbench.trial import TrialContext, data_key, execution_key
 from depthbench.worker_costs import START_SECONDS, Layout, Speed, guessed_speeds
@@ -180,7 +183,7 @@ def _estimate(  # noqa: PLR0913 - the same, all known
     if cohorts is None and suite.cohort == "auto":
         cohorts = likely_cohorts(trials, device, num_workers)
     cohorts = cohorts or [Cohort((trial,)) for trial in trials]
-    costs = ShapeCosts(cohorts, device, measure, max_shapes)
+    costs = ShapeCosts(cohorts, device, _naming_what_does_not_fit(measure), max_shapes)
     stages = [
         _training(cohorts, costs, num_workers),
         _testing(cohorts, every_trial, costs, num_workers),
@@ -293,6 +296,25 @@ def _guesses(trials: Sequence[Trial]) -> tuple[str, ...]:
         if guess := examples_of(dataset).guess:
             found.append(f"{dataset.name}: {guess}")
     return tuple(found)
+
+
+def _naming_what_does_not_fit(measure: Measure) -> Measure:
+    """Return a measure that names the variant where memory does not suffice."""
+
+    def measured(cohort: Cohort, device: str) -> StepTimes:
+        try:
+            return measure(cohort, device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            num_bytes = sum(4 * trial.cost.total_params for trial in cohort.trials)
+            raise SuiteError(
+                f"--estimate: {_label(cohort)} does not fit in the memory of {device}: its weights "
+                f"alone take {format_bytes(num_bytes)}. A run would give it rows with status oom; "
+                "make it smaller, or leave it out with --only"
+            ) from error
+
+    return measured
 
 
 def _label(cohort: Cohort) -> str:

@@ -253,7 +253,7 @@ def test_sizes_and_parametrizations_are_read():
 
 REFUSED = [
     ("mlp", ", skip: none", "completep", "scales residual sums"),
-    ("mlp", ", init: critical", "mup", "all say how weights start"),
+    ("mlp", ", init: critical", "mup", "each says how weights start"),
 ]
 
 

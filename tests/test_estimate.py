@@ -7,6 +7,7 @@ from rich.console import Console
 from depthbench import data as data_sets
 from depthbench import step_times, workers
 from depthbench.cohorts import Cohort
+from depthbench.errors import SuiteError
 from depthbench.estimate import TRIAL_SECONDS, estimate
 from depthbench.estimate_table import format_bytes, render_estimate
 from depthbench.expand import expand
@@ -54,6 +55,20 @@ def test_each_shape_is_measured_once_whatever_its_seeds_and_rates():
     assert (found.num_shapes, found.num_measured_shapes) == (4, 4)
     assert len({shape_of(cohort) for cohort in measure.cohorts}) == 4
     assert len(measure.cohorts) == 1 + 4  # the first warms up
+
+
+def test_a_variant_that_does_not_fit_is_named_with_what_it_takes():
+    def no_room(cohort, device):
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(SuiteError, match=r"deep L\d d\d+ does not fit.* take \d.*--only"):
+        planned(measure=no_room)
+
+    def broken(cohort, device):
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        planned(measure=broken)
 
 
 def test_training_is_steps_times_trials():

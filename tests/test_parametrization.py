@@ -358,9 +358,9 @@ REFUSED = [
     ({"parametrization": "completep", "skip": "none"}, "skip: none has none"),
     ({"parametrization": "depth_mup", "residual_scale": "1/L"}, "give a number"),
     ({"parametrization": "completep", "residual_scale": "learned"}, "give a number"),
-    ({"parametrization": "mup", "init": "critical"}, "all say how weights start"),
-    ({"parametrization": "mup", "norm_position": "deep"}, "all say how weights start"),
-    ({"init": "critical", "norm_position": "deep"}, "all say how weights start"),
+    ({"parametrization": "mup", "init": "critical"}, "each says how weights start"),
+    ({"parametrization": "mup", "norm_position": "deep"}, "each says how weights start"),
+    ({"init": "critical", "norm_position": "deep"}, "each says how weights start"),
     ({"init": "deepscale"}, "not for mlp"),
 ]
 
