@@ -33,9 +33,11 @@ dataset: {{name: digits, train_examples: 64, validation_examples: 64}}
 backbone: mlp
 cohort: off
 variants: [{{family: deep, depth: [1, 2], width: 8}}]
-train: {{steps: 4, batch_size: 32, lr: [0.001, 0.01]}}
+train: {{steps: 4, batch_size: 32, lr: {rates}}}
 seeds: {seeds}
 """
+# As many as a suite may have.
+MAX_SEEDS = 10_000
 
 
 def measure_run(size: int, folder: Path, executor: str) -> dict[str, float]:
@@ -130,10 +132,12 @@ def measure_store(size: int, folder: Path, executor: str) -> dict[str, float]:
 
 
 def suite_of(size: int):
-    """Return a suite of a number of trials: 2 depths, 2 rates, and seeds."""
+    """Return a suite of a number of trials: 2 depths, 2 rates or more, and seeds."""
     from depthbench.suite import parse_suite
 
-    return parse_suite(SUITE.format(seeds=size // 4), "overhead.yaml")
+    seeds = min(size // 4, MAX_SEEDS)
+    rates = [1e-3 * (rate + 1) for rate in range(size // 2 // seeds)]
+    return parse_suite(SUITE.format(seeds=seeds, rates=rates), "overhead.yaml")
 
 
 def peak_mib() -> float:
