@@ -156,7 +156,11 @@ def _start_problems(settings: VariantSettings, value: Value, base: str) -> Itera
     if init == "critical" and value("bias") is False and value("activation") in _NEED_BIASES:
         yield "bias", f"init: critical with activation: {value('activation')} needs biases"
     if init == "critical" and (value("experts") or settings.family == "widenet"):
-        yield "experts", "experts: the gates shrink what init: critical keeps; remove one of them"
+        yield (
+            "init",
+            "init: critical does not apply to experts, whose gates shrink what it keeps; remove "
+            "one of them",
+        )
     if init == "deepscale" and scale not in (None, 1.0):
         yield (
             "residual_scale",
