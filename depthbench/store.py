@@ -129,7 +129,12 @@ class Run:
     def columns(self, name: str, columns: Iterable[str]) -> Iterator[dict[str, list[Any]]]:
         """Yield these columns of a table in batches of rows, for tables of a million rows.
 
-        Args and errors are those of `rows`.
+        Args:
+            name: trials, curves, timings or probes.
+            columns: null, NaN and columns that the table does not have are None.
+
+        Raises:
+            ResultError: The table cannot be read.
         """
         return plain_columns(self.tables, name, tuple(columns))
 

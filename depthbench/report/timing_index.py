@@ -132,10 +132,7 @@ class _Labels:
 
 def _quiet_times(columns: Columns) -> list[tuple[float, ...]]:
     """Return the quiet times of each cell's processes, nothing where it did not end well."""
-    rows = zip(
-        *(columns[name] for name in ("status", *_SAMPLED_COLUMNS)),
-        strict=True,
-    )
+    rows = zip(*(columns[name] for name in ("status", *_SAMPLED_COLUMNS)), strict=True)
     return [
         tuple(process_times(samples, processes)[0].values()) if status == "ok" else ()
         for status, samples, processes in rows
