@@ -89,7 +89,7 @@ def read_calibration(path: Path) -> Calibration | None:
 
 
 def _floor(value: Any, num_runs: int) -> NoiseFloor:
-    """Return a floor; an older file has the fraction alone, known with at least the degrees of its runs."""
+    """Return a floor; an older file has no degrees, so they are those of its runs alone."""
     if isinstance(value, dict):
         return NoiseFloor(float(value["fraction"]), float(value["degrees"]))
     return NoiseFloor(float(value), num_runs - 1.0)
