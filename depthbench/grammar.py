@@ -23,6 +23,7 @@ from depthbench.network_grammar import HOURGLASS_EXPANSION as HOURGLASS_EXPANSIO
 from depthbench.network_grammar import IMPORT_PATTERN, Backbone, Positive, Setting
 from depthbench.network_grammar import MAX_DEPTH as MAX_DEPTH
 from depthbench.network_grammar import MAX_WIDTH as MAX_WIDTH
+from depthbench.network_grammar import NEUTRAL as NEUTRAL
 from depthbench.network_grammar import Activation as Activation
 from depthbench.network_grammar import BackboneSettings as BackboneSettings
 from depthbench.network_grammar import Family as Family

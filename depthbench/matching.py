@@ -208,9 +208,13 @@ def _guess(size: Size, below: int, above: int, target: float) -> int:
     return min(max(below + round(share * (above - below)), below + 1), above - 1)
 
 
+def _percent(fraction: float) -> str:
+    return f"{fraction:+,.0%}" if abs(fraction) > 1 else f"{100 * fraction:+.3g}%"
+
+
 def _message(name: str, sizes: dict[int, int], match: str, target: float, tolerance: float) -> str:
     found = " and ".join(
-        f"width {width} with {size:,} ({100 * (size - target) / target:+.3g}%)"
+        f"width {width} with {size:,} ({_percent((size - target) / target)})"
         for width, size in sizes.items()
     )
     enough = ceil(1000 * min(abs(size - target) / target for size in sizes.values())) / 1000

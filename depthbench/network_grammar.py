@@ -118,8 +118,20 @@ BACKBONE_DEFAULTS["mixer"] = BACKBONE_DEFAULTS["transformer"] | {
     "token_expansion": 0,
     "attention_every": 0,
 }
-# What fused execution cannot join, with the value that changes nothing.
-UNFUSED: dict[str, Any] = {
+# The value of an option that goes without saying, where it has one: no name of a variant tells it.
+NEUTRAL: dict[str, Any] = {
+    "norm_affine": True,
+    "bias": True,
+    "head_norm": True,
+    "output": "identity",
+    "lift": "trained",
+    "dropout": 0.0,
+    "tie_embeddings": True,
+    "parallel_block": False,
+    "attention_every": 0,
+    "init": "default",
+    "input_injection": True,
+    "residual_scale": 1.0,
     "skip": "residual",
     "survival": 1.0,
     "layer_scale": "none",
@@ -129,6 +141,17 @@ UNFUSED: dict[str, Any] = {
     "experts": 1,
     "parametrization": "sp",
 }
+# What fused execution cannot join, unless it is as usual.
+UNFUSED = (
+    "skip",
+    "survival",
+    "layer_scale",
+    "norm_position",
+    "norm_scale",
+    "depth_average",
+    "experts",
+    "parametrization",
+)
 # Stages of equal depth, where a backbone has them: its depth counts the modules of all of them.
 BACKBONE_STAGES: dict[str, int] = {"preact": 3}
 HOURGLASS_EXPANSION = 0.25

@@ -15,7 +15,7 @@ from depthbench.grammar import (
     VariantSettings,
     words,
 )
-from depthbench.network_grammar import UNFUSED
+from depthbench.network_grammar import NEUTRAL, UNFUSED
 from depthbench.variants import (
     applicable,
     base_of,
@@ -242,8 +242,8 @@ def _unfusable(settings: VariantSettings, backbone: BackboneSettings) -> list[st
         ]
     return [
         f"execution: fused cannot join modules with {name}: {value}; use loop or auto"
-        for name, idle in UNFUSED.items()
-        if (value := value_of(name, settings, backbone)) not in (None, idle)
+        for name in UNFUSED
+        if (value := value_of(name, settings, backbone)) not in (None, NEUTRAL[name])
     ] + [
         "execution: fused cannot join modules of unlike size (expansions); use loop or auto"
         for name in hidden_options(settings, backbone)

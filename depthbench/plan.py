@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthbench.environment import Check
 from depthbench.estimate_table import render_estimate
+from depthbench.report.option_texts import option_texts
 from depthbench.report.tables import Heading, render_table
 from depthbench.spec import Trial
 from depthbench.suite import Suite
@@ -38,6 +39,7 @@ _VARIANT_HEADINGS = (
     Heading("family", "family"),
     Heading("depth", "L", is_number=True),
     Heading("width", "d", is_number=True),
+    Heading("options", "options"),
     Heading("backbone", "backbone"),
     Heading("dataset", "data"),
     Heading("task", "task"),
@@ -47,8 +49,8 @@ _VARIANT_HEADINGS = (
     Heading("budget", "budget\nerror", is_number=True),
     Heading("num_trials", "trials", is_number=True),
 )
-
-
+# Said once, above the table, where they are the same for all variants.
+_SHARED = ("backbone", "dataset", "task")
 _OWN_DATA = ("npz", "text")
 # A terminal shows the beginning of a larger plan; the other formats show all of it.
 _MAX_VARIANTS = 40
@@ -58,19 +60,26 @@ _HARD_SPACE = "\ue000"  # stands for a space that no line ends at
 
 
 def describe_plan(suite: Suite, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return the plan as plain values; the object that `plan --format json` prints."""
+    """Return the plan as plain values; the object that `plan --format json` prints.
+
+    The `options` of a trial are those that tell its variant from the plan's others, in words.
+    """
+    firsts = {trial.variant_id: trial for trial in reversed(trials)}
+    variants = {key: trial.describe() for key, trial in firsts.items()}
+    texts = dict(zip(variants, option_texts(list(variants.values())), strict=True))
     return {
         "suite": suite.name,
         "suite_hash": suite.suite_hash,
         "question": suite.question,
         "num_trials": len(trials),
-        "trials": [_trial_row(trial) for trial in trials],
+        "trials": [_trial_row(trial, texts[trial.variant_id]) for trial in trials],
     }
 
 
-def _trial_row(trial: Trial) -> dict[str, Any]:
+def _trial_row(trial: Trial, options: str) -> dict[str, Any]:
     row = {key: getattr(trial, key) for key in _TRIAL_KEYS}
     row |= {
+        "options": options,
         "hidden": trial.variant.hidden,
         "total_params": trial.cost.total_params,
         "trainable_params": trial.cost.trainable_params,
@@ -88,12 +97,20 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
 def render_plan(plan: dict[str, Any], format: str, console: Console | None = None) -> str:
     """Return a plan as text: json whole, csv a line a trial, else a line a variant.
 
-    A terminal shows the first variants of a large plan, and the task where there are several.
+    A terminal shows the first variants of a large plan. Backbone, data and task have a column only
+    where there are several.
     """
     if format == "json":
         return json.dumps(plan)
     if format == "csv":
-        keys = [*_TRIAL_KEYS, "hidden", "total_params", "trainable_params", "body_params"]
+        keys = [
+            *_TRIAL_KEYS,
+            "options",
+            "hidden",
+            "total_params",
+            "trainable_params",
+            "body_params",
+        ]
         headings = [Heading(key, key) for key in (*keys, "forward_flops")]
         return render_table(headings, plan["trials"], "csv")
     variants: dict[Any, dict[str, Any]] = {}
@@ -101,17 +118,20 @@ def render_plan(plan: dict[str, Any], format: str, console: Console | None = Non
         key = (trial["variant_id"], trial["dataset"], trial["task"], trial["total_params"])
         row = variants.setdefault(key, trial | {"num_trials": 0, "budget": _errors(trial)})
         row["num_trials"] += 1
-    count = f"{counted(plan['num_trials'], 'trial')} of {counted(len(variants), 'variant')}"
-    has_tasks = len({row["task"] for row in variants.values()}) > 1
+    rows = list(variants.values())
     limit = _MAX_VARIANTS if format == "terminal" else None
+    shared = [name for name in _SHARED if len({row[name] for row in rows}) == 1]
+    unsaid = [] if any(row["options"] for row in rows) else ["options"]
+    count = f"{counted(plan['num_trials'], 'trial')} of {counted(len(variants), 'variant')}"
+    alike = "".join(f", {rows[0][name]}" for name in shared)
     table = render_table(
-        [heading for heading in _VARIANT_HEADINGS if has_tasks or heading.key != "task"],
-        list(variants.values())[:limit],
+        [heading for heading in _VARIANT_HEADINGS if heading.key not in (*shared, *unsaid)],
+        rows[:limit],
         format,
-        title=f"{plan['suite']} ({plan['suite_hash']}): {count}",
+        title=f"{plan['suite']} ({plan['suite_hash']}): {count}{alike}",
         note=plan["question"],
         console=console,
-        num_names=3,
+        num_names=3 if unsaid else 4,
     )
     parts = [table]
     num_more = len(variants) - _MAX_VARIANTS if limit else 0

@@ -63,7 +63,9 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
     """
     base = base_of(backbone)
     names = applicable(settings.family, base, bool(backbone.import_))
-    defaults = _defaults(settings, base, bool(backbone.import_), width)
+    defaults = default_options(
+        settings.family, base, settings.depth, width, is_imported=bool(backbone.import_)
+    )
     chosen = {name: value_of(name, settings, backbone) for name in names}
     values = {name: chosen[name] for name in defaults if chosen.get(name) is not None}
     if "hidden" in names:
@@ -90,6 +92,33 @@ def resolve_variant(settings: VariantSettings, backbone: BackboneSettings, width
         defaults=tuple(sorted(defaults.items())),
         **resolved,
     )
+
+
+def default_options(
+    family: str, base: str, depth: int, width: int, *, is_imported: bool = False
+) -> dict[str, Any]:
+    """Return the options of a network of which a suite says nothing else, by name.
+
+    Raises:
+        KeyError: A family or a backbone that this version does not have.
+    """
+    names = applicable(family, base, is_imported)
+    known = BACKBONE_DEFAULTS[base] | FAMILY_OPTIONS[family]
+    defaults = {
+        name: value for name, value in known.items() if name in names and name not in HIDDEN_OPTIONS
+    }
+    expansion = BACKBONE_DEFAULTS[base].get("expansion")
+    if family == "hourglass":
+        defaults["hidden"] = default_hidden(width)
+    elif expansion is not None and not is_imported:
+        defaults["hidden"] = _nearest(expansion * width)
+    if "branches" in defaults:
+        defaults["branches"] = stage_depth(depth, base)
+    if "heads" in defaults:
+        defaults["heads"] = _default_heads(width)
+    if is_imported:
+        defaults["base"] = "mlp"
+    return defaults
 
 
 def is_narrow_enough(settings: VariantSettings, backbone: BackboneSettings, width: int) -> bool:
@@ -202,28 +231,6 @@ def stage_depth(depth: int, base: str) -> int:
     return depth // BACKBONE_STAGES.get(base, 1)
 
 
-def _defaults(
-    settings: VariantSettings, base: str, is_imported: bool, width: int
-) -> dict[str, Any]:
-    names = applicable(settings.family, base, is_imported)
-    known = BACKBONE_DEFAULTS[base] | FAMILY_OPTIONS[settings.family]
-    defaults = {
-        name: value for name, value in known.items() if name in names and name not in HIDDEN_OPTIONS
-    }
-    expansion = BACKBONE_DEFAULTS[base].get("expansion")
-    if settings.family == "hourglass":
-        defaults["hidden"] = default_hidden(width)
-    elif expansion is not None and not is_imported:
-        defaults["hidden"] = _nearest(expansion * width)
-    if "branches" in defaults:
-        defaults["branches"] = stage_depth(settings.depth, base)
-    if "heads" in defaults:
-        defaults["heads"] = _default_heads(width)
-    if is_imported:
-        defaults["base"] = "mlp"
-    return defaults
-
-
 def _within_reach(depth: int, resolved: dict[str, Any]) -> dict[str, Any]:
     """Return what options come to that ask for more experts, modules or stages than there are."""
     changed: dict[str, Any] = {}
@@ -277,8 +284,9 @@ def _base_sizes(
         return sizes
     if resolved.get("hidden") is not None:
         # Expansions that rounding makes alike here may differ there: the largest stands for them.
-        default = _defaults(settings, base_of(backbone), False, width)["hidden"]
-        sizes["base_hidden"] = hidden_size(hidden_options(settings, backbone), width) or default
+        base = default_options(settings.family, base_of(backbone), settings.depth, width)
+        given = hidden_size(hidden_options(settings, backbone), width)
+        sizes["base_hidden"] = given or base["hidden"]
     if resolved.get("heads") is not None:
         values = _head_values(settings, backbone, width)
         heads = values["heads"]

@@ -60,7 +60,7 @@ def trial_rows(
             "backbone": "mlp",
             "depth": depth,
             "width": width,
-            "hidden": 2 * width,
+            "hidden": width // 4 if family == "hourglass" else 2 * width,
             "activation": "relu",
             "dataset": dataset,
             "task": "classify",

@@ -139,10 +139,10 @@ def test_two_rates_are_too_coarse_to_tell_a_shift():
 def test_backbones_are_never_mixed():
     panel = rates(
         *planted((2, 32, 0.01), (4, 32, 0.003)),
-        *planted((8, 64, 0.001), (16, 64, 0.001), backbone="conv"),
+        *planted((8, 64, 0.001), (16, 64, 0.001), backbone="conv", hidden=None),
     )
-    assert "Basin shift of deep, backbone mlp: over depth -1.7 (from 0.01 at L 2" in panel.finding
-    assert "Basin shift of deep, backbone conv: over depth unknown" in panel.finding
+    assert "Basin shift of deep, mlp: over depth -1.7 (from 0.01 at L 2" in panel.finding
+    assert "Basin shift of deep, conv: over depth unknown" in panel.finding
 
 
 def test_kinds_of_a_family_have_shifts_of_their_own():

@@ -39,6 +39,7 @@ def trial(number, task="classify", **changes):
         "seed": 0,
         "lr": 0.001,
         "budget_error_fraction": 0.001,
+        "options": "",
         "hidden": 4096,
         "total_params": 36_479_194,
         "trainable_params": 36_479_194,
@@ -78,7 +79,7 @@ def words_of(text):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_plan_fits_its_terminal_and_breaks_no_word(width):
-    plan = plan_of(trial(1), trial(2, "super_resolution"))
+    plan = plan_of(trial(1), trial(2, "super_resolution", backbone="mlp"))
     text = render_plan(plan, "terminal", console(width))
     assert max(cell_len(line) for line in text.splitlines()) <= width
     wanted = {"parallel_shallow", "transformer", "fashion_mnist", "super_resolution", "101", "102"}
@@ -152,12 +153,22 @@ def test_markdown_keeps_the_lines_of_notes():
     assert note in render_datasets([status("mnist", note=note)], "md")
 
 
-def test_a_task_is_shown_only_where_there_are_several():
-    one = render_plan(plan_of(trial(1)), "terminal", console(200))
+def test_what_all_variants_share_is_said_once_above_the_table():
+    one = render_plan(plan_of(trial(1), trial(3)), "terminal", console(200))
     two = render_plan(plan_of(trial(1), trial(2, "denoise")), "terminal", console(200))
-    assert "classify" not in one
-    assert "classify" in two
-    assert "denoise" in two
+    assert one.splitlines()[0].endswith("2 variants, transformer, fashion_mnist, classify")
+    assert one.count("classify") == one.count("transformer") == 1 and "task" not in one
+    assert two.splitlines()[0].endswith("2 variants, transformer, fashion_mnist")
+    assert (two.count("classify"), two.count("denoise")) == (1, 1)
+
+
+def test_options_that_tell_variants_apart_have_a_column_beside_their_names():
+    plan = plan_of(trial(1, options="loops 2"), trial(2, options="loops 4, no input injection"))
+    text = render_plan(plan, "terminal", console(60))
+    assert text.count("loops 4") == text.count("options") > 1  # in each table that the width makes
+    assert "options" not in render_plan(plan_of(trial(1), trial(2)), "terminal", console(60))
+    (heading, row, _) = csv.reader(io.StringIO(render_plan(plan, "csv")))
+    assert dict(zip(heading, row, strict=True))["options"] == "loops 2"
 
 
 def test_a_terminal_shows_the_beginning_of_a_large_plan_and_says_how_to_see_all():

@@ -388,7 +388,7 @@ def test_an_option_for_which_a_width_was_solved_is_named_beside_it():
     )
     assert [row.full_name for row in group.rows] == [
         "deep (L 4, d 30, layer scale 0.1)",
-        "deep (L 4, d 32, layer scale none)",
+        "deep (L 4, d 32)",
     ]
 
 

@@ -130,3 +130,20 @@ def test_a_variant_that_diverged_or_is_off_budget_does_not_win_its_budget():
 
 def test_one_variant_alone_has_no_map():
     assert panels_in(make_run(trial_rows("deep", LOW)), "winners") == []
+
+
+def test_a_budget_of_one_kind_is_no_win_of_it():
+    trials = trial_rows("deep", HIGH, depth=2) + trial_rows("deep", HIGHER, depth=3)
+    trials += trial_rows("wide", LOW)
+    times = [
+        exact("deep", 1e-3, depth=2),
+        exact("deep", 2e-3, depth=3),
+        exact("wide", 4e-3),
+    ]
+    panel = winners(trials, times)
+    by_time = [row for row in panel.rows if not row["is_equal"]]
+    assert [row["certainty"] for row in by_time] == ["alone", "alone", "clear"]
+    assert by_time[1]["probability"] > 0.9
+    assert "flips" not in panel.finding and panel.finding.startswith("wide wins")
+    texts = [text[5] for row, text in zip(panel.rows, panel.texts, strict=True)]
+    assert [text for text in texts if text == "alone"] == ["alone"]

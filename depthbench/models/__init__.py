@@ -37,7 +37,7 @@ from depthbench.models.transformer import (
     transformer_modules,
     transformer_stem,
 )
-from depthbench.network_grammar import UNFUSED
+from depthbench.network_grammar import NEUTRAL, UNFUSED
 from depthbench.spec import Problem, Trial, Variant
 
 BACKBONES: dict[str, Backbone] = {
@@ -206,7 +206,7 @@ def can_fuse(variant: Variant) -> bool:
         and "execution" in FAMILY_OPTIONS[variant.family]
         and variant.norm != "batch"
         and variant.hidden_sizes is None
-        and all(getattr(variant, name) in (None, idle) for name, idle in UNFUSED.items())
+        and all(getattr(variant, name) in (None, NEUTRAL[name]) for name in UNFUSED)
     )
 
 

@@ -8,13 +8,13 @@ which are deep too, serve where depth is set against width.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from depthbench.report.groups import OPTION_COLUMNS
+from depthbench.report.option_texts import OPTION_COLUMNS, option_texts
 from depthbench.report.processes import process_times
 from depthbench.report.rows import Key, Row, distinguishing, key_of, settings_text
 from depthbench.report.statistics import Estimate, sum_of_means
@@ -35,10 +35,12 @@ _CELL_KEYS = (*_CELL, "device", "optimizer")
 _KIND = ("backbone", *_CELL_KEYS)
 _STEP = ("momentum", "nesterov", "clip_norm", "label_smoothing")
 _SHAPES = ("dataset_file", "vocabulary", "context", "num_classes")
+_NETWORK_OPTIONS = tuple(name for name in OPTION_COLUMNS if name != "backbone")
 # What its trial says of the network and of a step.
-_OPTIONS = (*(name for name in OPTION_COLUMNS if name != "backbone"), *_STEP, *_SHAPES)
-# What must be equal but for depth.
-_SAME = (*_CELL_KEYS, *OPTION_COLUMNS, *_STEP, *_SHAPES)
+_OPTIONS = (*_NETWORK_OPTIONS, *_STEP, *_SHAPES)
+# What a name begins with, and what it says of timing and data where that tells cells apart.
+_NAMED = ("backbone", "phase", "batch_size")
+_TOLD = (*(name for name in _CELL_KEYS if name not in _NAMED), *_STEP, *_SHAPES)
 # Of another width, the sizes that follow the width may differ.
 _FOLLOW_WIDTH = ("hidden", "heads")
 # What says whether a cell counts, besides its kind.
@@ -167,10 +169,8 @@ def depth_tax(run: Run) -> DepthTax:
         if cell.family == "deep":
             by_width[cell.same, cell.width].append(cell)
     groups = [g for g in by_width.values() if len({cell.depth for cell in g}) >= MIN_POINTS]
-    rows = [cells.settings(found) for found in {g[0].same: g[0] for g in groups}.values()]
-    always = ("backbone", "phase", "batch_size")
-    shown = [name for name in distinguishing(rows, _SAME, always) if name != "hidden"]
-    layers = [_layer(group, cells, shown) for group in groups]
+    names = _names({group[0].same: group[0] for group in groups}, cells)
+    layers = [_layer(group, cells, names[group[0].same]) for group in groups]
     laws = _width_laws(groups, layers)
     places = {name: place for place, name in enumerate(dict.fromkeys(f.name for f in layers))}
     layers.sort(key=lambda layer: (places[layer.name], layer.width))
@@ -183,14 +183,14 @@ def _times(row: Row, samples: str) -> tuple[float, ...]:
     return tuple(process_times(row[samples], row["samples_process"])[0].values())
 
 
-def _layer(group: Sequence[_Cell], cells: _Cells, shown: Sequence[str]) -> LayerCost:
+def _layer(group: Sequence[_Cell], cells: _Cells, name: str) -> LayerCost:
     """Fit one width's times against depth and add what else is known of it."""
     group = sorted(group, key=lambda cell: cell.depth)
     fixed, per_layer, residual = _fit(group)
     deepest = group[-1]
     settings = cells.settings(deepest)
     return LayerCost(
-        name=_name(settings, shown),
+        name=name,
         where={name: settings[name] for name in ("backbone", *_CELL_KEYS)},
         width=deepest.width,
         depths=tuple(dict.fromkeys(cell.depth for cell in group)),
@@ -204,11 +204,19 @@ def _layer(group: Sequence[_Cell], cells: _Cells, shown: Sequence[str]) -> Layer
     )
 
 
-def _name(settings: Row, shown: Sequence[str]) -> str:
-    rest = [name for name in shown if name not in ("backbone", "phase", "batch_size")]
-    extra = settings_text(settings, rest)
-    name = f"{settings['backbone']}, {settings['phase']} batch {settings['batch_size']}"
-    return f"{name}, {extra}" if extra else name
+def _names(found: Mapping[Key, _Cell], cells: _Cells) -> dict[Key, str]:
+    """Return names of what differs in more than depth and width: mlp, inference batch 1."""
+    rows = [
+        cells.settings(cell) | {"family": cell.family, "depth": cell.depth, "width": cell.width}
+        for cell in found.values()
+    ]
+    shown = distinguishing(rows, _TOLD, always=_NAMED)[len(_NAMED) :]
+    names = {}
+    for key, row, options in zip(found, rows, option_texts(rows, _NETWORK_OPTIONS), strict=True):
+        call = f"{row['phase']} batch {row['batch_size']}"
+        extra = (options, settings_text(row, shown))
+        names[key] = ", ".join(filter(None, (row["backbone"], call, *extra)))
+    return names
 
 
 def _first(found: Sequence[Any]) -> Any:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from depthbench.errors import ResultError
-from depthbench.grammar import ModelOptions, TrainSettings
+from depthbench.grammar import TrainSettings
 from depthbench.record import FAILURES, METRICS, SPLITS
+from depthbench.report.option_texts import NETWORK_COLUMNS, OPTION_COLUMNS, option_texts
 from depthbench.report.rows import (
     Key,
     Row,
-    as_text,
     distinguishing,
     key_of,
     records,
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 METRIC_COLUMNS = tuple(f"{split}_{metric}" for metric in METRICS for split in SPLITS)
 SHAPE_COLUMNS = ("input_shape", "output_shape")
 SIZE_COLUMNS = ("total_params", "trainable_params", "body_params", "forward_flops")
-# Resolved to `hidden`, or to `hidden_sizes`.
-_RESOLVED = ("expansion", "bottleneck", "expansions")
-# What may tell apart two variants of one family, depth and width; `execution` changes speed alone.
-OPTION_COLUMNS = (
-    "backbone",
-    *(name for name in ModelOptions.model_fields if name not in _RESOLVED),
-    "base",
-    "hidden_sizes",
-)
-# What a solved width brings with it says nothing of its own.
-_OF_WIDTH = ("hidden", "hidden_sizes", "heads", "head_size")
 TRAIN_COLUMNS = tuple(name for name in TrainSettings.model_fields if name != "lr")
 # What a suite says of its data besides how many examples there are.
 _DATA_SETTINGS = (
@@ -57,7 +46,7 @@ DATA_COLUMNS = (*_DATA_SETTINGS, *_EXAMPLE_COUNTS, "task", "noise")
 ENTRY_COLUMNS = tuple(
     dict.fromkeys(
         (
-            *("trial_id", "variant_id", "status", "error", "family", "depth", "width", "seed"),
+            *("trial_id", "variant_id", "status", "error", *NETWORK_COLUMNS, "seed"),
             *("lr", "is_selected", "budgets"),
             *OPTION_COLUMNS,
             *DATA_COLUMNS,
@@ -276,29 +265,14 @@ def _budgets(entries: Sequence[Entry]) -> list[Budget | None]:
 def names_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """Return for each entry its short name and the settings that its family, L and d leave open.
 
-    The short name is the family alone where no other entry has it. An option that differs within a
-    family and depth is told where the width differs, too: it is why it was solved otherwise.
+    The short name is the family alone where no other entry has it.
     """
     rows = [entry.settings for entry in entries]
-    base = ("family", "depth", "width")
-    asked = [name for name in OPTION_COLUMNS if name not in _OF_WIDTH]
-    told = distinguishing(rows, asked, always=base[:2])[2:]
-    options = [name for name in OPTION_COLUMNS if not _follows(rows, name, base)]
-    shown = told + distinguishing(rows, options, always=(*base, *told))[len(base) + len(told) :]
-    shown += distinguishing(rows, TRAIN_COLUMNS)  # even where names differ: it may be why one wins
-    families = [row["family"] for row in rows]
+    trained = distinguishing(rows, TRAIN_COLUMNS)  # even where names differ: it may be why one wins
+    families = Counter(row["family"] for row in rows)
     names = []
-    for row in rows:
-        extra = settings_text(row, shown)
+    for row, options in zip(rows, option_texts(rows), strict=True):
+        extra = ", ".join(filter(None, (options, settings_text(row, trained))))
         where = f" (L {row['depth']}, d {row['width']}{', ' + extra if extra else ''})"
-        is_alone = families.count(row["family"]) == 1
-        names.append((row["family"] + ("" if is_alone else where), extra))
+        names.append((row["family"] + ("" if families[row["family"]] == 1 else where), extra))
     return names
-
-
-def _follows(rows: Sequence[Row], name: str, base: Sequence[str]) -> bool:
-    """Say whether a setting never differs between rows of equal base settings."""
-    found: dict[Key, set[str]] = defaultdict(set)
-    for row in rows:
-        found[key_of(row, base)].add(as_text(row[name]))
-    return all(len(values) == 1 for values in found.values())

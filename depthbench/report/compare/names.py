@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from depthbench.report.groups import OPTION_COLUMNS
+from depthbench.report.option_texts import NETWORK_COLUMNS, OPTION_COLUMNS, option_texts
 from depthbench.report.rows import Row, distinguishing, records, settings_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_BASE = ("family", "depth", "width")
 _CELL_SETTINGS = (
     "dataset",
     "task",
@@ -35,14 +34,13 @@ def variant_names(tables: Iterable[DataFrame]) -> dict[str, str]:
     """
     rows: dict[str, Row] = {}
     for table in tables:
-        for row in records(table, ("variant_id", *_BASE, *OPTION_COLUMNS)):
+        for row in records(table, ("variant_id", *NETWORK_COLUMNS, *OPTION_COLUMNS)):
             rows.setdefault(row["variant_id"], row)
-    shown = distinguishing(list(rows.values()), OPTION_COLUMNS, always=_BASE)[len(_BASE) :]
-    return told_apart({identity: _name(row, shown) for identity, row in rows.items()})
+    texts = dict(zip(rows, option_texts(list(rows.values())), strict=True))
+    return told_apart({identity: _name(row, texts[identity]) for identity, row in rows.items()})
 
 
-def _name(row: Row, shown: Sequence[str]) -> str:
-    extra = settings_text(row, shown)
+def _name(row: Row, extra: str) -> str:
     place = f"L {row['depth']}, d {row['width']}{', ' + extra if extra else ''}"
     return f"{row['family'] or 'variant'} ({place})"
 

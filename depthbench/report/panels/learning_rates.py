@@ -283,11 +283,8 @@ def _shift_of(axis: str, shift: BasinShift | None) -> Row:
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the variants of each kind: of one family and options, and of one backbone."""
-    has_one = len({row["backbone"] for row in rows}) == 1
+    """Return the variants of each kind: of one family and options, the backbone among these."""
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        backbone = f"backbone {row['backbone']}"
-        is_told = has_one or backbone in row["kind"]
-        kinds[row["kind"] if is_told else f"{row['kind']}, {backbone}"].append(row)
+        kinds[row["kind"]].append(row)
     return kinds

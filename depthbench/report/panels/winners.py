@@ -155,7 +155,10 @@ def _row(contest: Contest, level: Level) -> Row:
 
 
 def _sureness(contest: Contest, level: Level, best: int) -> Row:
-    """Return how often a variant, by its place in the level, wins; and how often its kind does."""
+    """Return how often a variant, by its place in the level, wins; and how often its kind does.
+
+    Where there is but one kind, its win says nothing.
+    """
     unknown = {"probability": None, "label_probability": None}
     if len(level.places) == 1:
         return unknown | {"certainty": "alone"}
@@ -163,6 +166,8 @@ def _sureness(contest: Contest, level: Level, best: int) -> Row:
         return unknown | {"certainty": "too few seeds"}
     shares = least_shares(contest.draws[list(level.places)])
     labels = [contest.contenders[place].label for place in level.places]
+    if len(set(labels)) == 1:
+        return unknown | {"probability": shares[best], "certainty": "alone"}
     of_kind = [share for share, label in zip(shares, labels, strict=True) if label == labels[best]]
     kind = min(1.0, sum(of_kind))
     return {
@@ -173,26 +178,28 @@ def _sureness(contest: Contest, level: Level, best: int) -> Row:
 
 
 def _texts(row: Row) -> list[str]:
-    is_alone = row["certainty"] == "alone"
+    is_alone, of_kind = row["num_candidates"] == 1, row["label_probability"]
     return [
         row["basis"],
         row["level_text"] if row["is_equal"] else f"up to {row['level_text']}",
         row["short"],
         significant(row["value"]),
         "alone" if is_alone else _share(row["probability"]),
-        _share(row["label_probability"]) if row["label_probability"] != row["probability"] else "-",
+        "-" if is_alone or of_kind == row["probability"] else _share(of_kind, "alone"),
     ]
 
 
-def _share(share: float | None) -> str:
+def _share(share: float | None, missing: str = "-") -> str:
     if share is None:
-        return "-"
+        return missing
     return f"{'' if share >= CLEAR else '~ '}{share:.0%}"
 
 
 def _finding(rows: Sequence[Row]) -> str:
     judged = [row for row in rows if row["certainty"] != "alone"]
     clear = [row for row in judged if row["certainty"] == "clear"]
+    if not judged:
+        return "Under each of these budgets there is but one kind, so none wins over another."
     if all(row["certainty"] == "too few seeds" for row in judged):
         return f"No winner can be told: that takes {MIN_SEEDS} seeds of each variant or more."
     if not clear:
@@ -229,7 +236,7 @@ def _notes(rows: Sequence[Row], num_draws: int) -> Iterator[str]:
             f"Wins in: the share of {num_draws:,} bootstrap draws over seeds in which its mean is "
             f"the lowest; ~ below {CLEAR:.1%}."
         )
-    if any(row["label_probability"] != row["probability"] for row in rows):
+    if any(row["label_probability"] not in (None, row["probability"]) for row in rows):
         yield "Its kind in: the same of all variants of its family, or of its depth."
     if any(not row["is_equal"] for row in rows):
         yield "Up to: among those that cost no more; a time is the quiet time, over processes."
