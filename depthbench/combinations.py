@@ -14,9 +14,12 @@ from depthbench.network_grammar import (
     DEPTH_PARAMETRIZATIONS,
     FAMILY_BACKBONES,
     FAMILY_OPTIONS,
+    NEUTRAL,
+    PARAMETRIZATION_OPTIONS,
     BackboneSettings,
     VariantSettings,
 )
+from depthbench.units import counted
 from depthbench.variants import (
     has_attention,
     head_options,
@@ -34,12 +37,16 @@ Value = Callable[[str], Any]
 _INITS = {"critical": ("mlp", "conv"), "deepscale": ("transformer", "mixer")}
 # Activations whose criticality lies at biases that vary.
 _NEED_BIASES = ("gelu", "silu")
+# What is said of norms, where there are any.
+_OF_NORMS = ("norm_position", "norm_scale", "norm_affine", "head_norm")
 # Options that say how another one is, and what that one would have to be.
 _SAY_HOW = {
     "average_dilation": ("depth_average", "true"),
     "average_period": ("depth_average", "true"),
     "active_experts": ("experts", "2 or more"),
     "balance": ("experts", "2 or more"),
+    "base_width": ("parametrization", "ntk, mup, depth_mup or completep"),
+    "base_depth": ("parametrization", "depth_mup or completep"),
 }
 
 
@@ -56,6 +63,7 @@ def combination_problems(
         *_skip_problems(value),
         *_norm_problems(value, base),
         *_start_problems(settings, value, base),
+        *_base_problems(settings, backbone, value),
         *_idle_problems(settings, value),
         *_expert_problems(settings, value),
         *_expansion_problems(settings, backbone),
@@ -109,11 +117,13 @@ def _skip_problems(value: Value) -> Iterator[Problem]:
 
 def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
     norm = value("norm") or BACKBONE_DEFAULTS[base]["norm"]
-    for name, idle in (("norm_position", "pre"), ("norm_scale", "none")):
-        if norm == "none" and value("norm") is None and value(name) not in (None, idle):
+    for name in _OF_NORMS:
+        is_set = value(name) not in (None, NEUTRAL[name])
+        if norm == "none" and value("norm") is None and is_set:
             yield (
                 name,
-                f"{name}: {value(name)} without effect: {base} has no norms; set norm: layer",
+                f"{name}: {str(value(name)).lower()} without effect: {base} has no norms; set "
+                "norm: layer",
             )
     position = value("norm_position")
     if norm == "none" or position not in ("post", "deep"):
@@ -166,6 +176,28 @@ def _start_problems(settings: VariantSettings, value: Value, base: str) -> Itera
             "residual_scale",
             f"residual_scale: {scale} beside init: deepscale, which scales sums by its own rule; "
             "remove one of them",
+        )
+
+
+def _base_problems(
+    settings: VariantSettings, backbone: BackboneSettings, value: Value
+) -> Iterator[Problem]:
+    """Yield what keeps the network of the base width from being one."""
+    if value("parametrization") in (None, "sp") or not has_attention(settings, backbone):
+        return
+    given = head_options(settings, backbone)
+    width = value("base_width") or PARAMETRIZATION_OPTIONS["base_width"]
+    advice = "choose another base_width, or give both heads and head_size"
+    for name, size in given.items():
+        if len(given) == 1 and width % size:
+            yield name, f"{name}: {size} does not divide base_width: {width}; {advice}"
+            return
+    heads, kv_heads = num_heads(given, width), value("kv_heads") or 1
+    if given.get("heads") != "match" and heads % kv_heads:
+        yield (
+            "kv_heads",
+            f"kv_heads: {kv_heads} does not divide the {counted(heads, 'head')} at base_width: "
+            f"{width}; {advice}",
         )
 
 

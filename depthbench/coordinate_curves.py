@@ -11,6 +11,7 @@ from depthbench.document import Location
 from depthbench.errors import SuiteError
 from depthbench.expand import expand
 from depthbench.grammar import (
+    BACKBONE_DEFAULTS,
     BackboneSettings,
     DatasetSettings,
     TaskSettings,
@@ -26,11 +27,11 @@ from depthbench.network_grammar import (
     Parametrization,
 )
 from depthbench.options import option_problems
-from depthbench.report.rows import Row
+from depthbench.report.rows import Row, join
 from depthbench.spec import Trial
 from depthbench.stacking import as_loop
 from depthbench.suite import Suite, VariantEntry
-from depthbench.variants import base_of, value_of
+from depthbench.variants import applicable, base_of, value_of
 
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 DEPTHS = (2, 4, 8, 16, 32, 64)
@@ -218,6 +219,13 @@ def _same_network(kind: _Kind, settings: VariantSettings, over: str) -> VariantS
 
 
 def _problems(kind: _Kind, settings: VariantSettings) -> list[str]:
+    base, is_imported = base_of(kind.backbone), bool(kind.backbone.import_)
+    if "parametrization" not in applicable(settings.family, base, is_imported):
+        allowed = [name for name, known in BACKBONE_DEFAULTS.items() if "parametrization" in known]
+        return [
+            f"backbone {kind.backbone.import_ or base} cannot be checked, since no parametrization "
+            f"but sp applies to it; {join(allowed, 'or')} can: --set backbone={allowed[0]}"
+        ]
     problems = [message for _, message in option_problems(settings, kind.backbone)]
     if value_of("heads", settings, kind.backbone) == "match":
         problems.append("heads: match follows a budget, which a coordinate check has none of")

@@ -22,9 +22,9 @@ from tests.test_cli import call
 SUITE = """
 suite: check
 dataset: digits
-backbone: {backbone}
+backbone: {{name: {backbone}, base_width: 64, base_depth: 2}}
 variants:
-  - {{family: deep, depth: 4, width: 16, base_width: 64, base_depth: 2{options}}}
+  - {{family: deep, depth: 4, width: 16{options}}}
 train: {{optimizer: {optimizer}, lr: {lr}, steps: 1, batch_size: {batch_size}}}
 """
 QUANTITIES = ("stream", "update", "logits", "change of stream", "change of update")
@@ -127,6 +127,19 @@ def test_coordinates_are_what_the_network_computes_and_leave_it_as_it_was():
         assert torch.allclose(found.outputs, network.head(z))
     assert network.training and "advance" not in vars(network)
     assert not any(block._forward_hooks for block in network.blocks)
+
+
+@pytest.mark.parametrize("loops", [1, 3])
+def test_streams_are_those_behind_the_averages_over_depth(loops):
+    options = {"depth_average": True} | ({"loops": loops} if loops > 1 else {})
+    network = seeded(variant_of("mlp", "looped" if loops > 1 else "deep", 2, **options))
+    with torch.no_grad():
+        for weights in network.average.parameters():
+            weights.uniform_(0.2, 0.8)
+    found = coordinates(network, images())
+    assert len(found.streams) == 2 * loops
+    assert torch.allclose(network.head(found.streams[-1]), found.outputs)
+    assert not network.average._forward_hooks
 
 
 def test_updates_of_a_block_are_without_the_scale_of_its_branches():
@@ -264,6 +277,16 @@ def test_what_cannot_be_checked_is_refused_before_anything_is_trained(
     suite = suite_of(backbone, options=options)
     with pytest.raises(SuiteError, match=f"check.yaml:.*{reason}"):
         coordinate_check(suite, options_of(f"sp,{name}", (64, 128)), device="cpu")
+
+
+@pytest.mark.parametrize("backbone", ["preact", "{import: a.b:c}"])
+def test_a_backbone_without_parametrizations_is_refused_once_with_those_that_have_them(backbone):
+    text = f"suite: s\ndataset: digits\nbackbone: {backbone}\ntrain: {{steps: 1}}\n"
+    suite = parse_suite(f"{text}variants: [{{family: deep, depth: 3, width: 16}}]\n", "s.yaml")
+    with pytest.raises(SuiteError) as found:
+        coordinate_check(suite, CheckOptions(), device="cpu")
+    [line] = str(found.value).splitlines()
+    assert "cannot be checked" in line and "mlp, conv, transformer or mixer can" in line
 
 
 def test_an_interrupted_check_says_how_far_it_was(monkeypatch):

@@ -110,7 +110,8 @@ SYSTEMS: dict[str, System] = {
     "places of norms": System(
         options=("norm_position",),
         formula="pre: z + f(norm(z)); post: norm(z + f(z)); peri: z + norm(f(norm(z))); deep: "
-        "norm(c z + f(z)), c = (number of updates)^(1/4)",
+        "norm(c z + f(z)), c = (number of updates)^(1/4); all keep the head's norm, none has one "
+        "behind the embedding, as Peri-LN's source has",
         source='pre, post: "On Layer Normalization in the Transformer Architecture" (2002.04745); '
         "Peri-LN (2502.02732); DeepNorm (2203.00555)",
         suite="systems/norm-places",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from depthbench.grammar import TrainSettings
+from depthbench.models.course import CourseNetwork
 from depthbench.models.experts import balance_of
 from depthbench.models.network import Context, Network
 from depthbench.training.arithmetic import exact_arithmetic, forked_random, forward_in
@@ -31,7 +32,8 @@ class Coordinates(NamedTuple):
     """Hold what a network computed for a batch.
 
     Shapes:
-        streams: (B, *stream) after each stage, in the order in which they were run.
+        streams: (B, *stream) after each stage and the depth average behind it, in the order in
+            which they were run.
         updates: (B, *stream) of each module, in that order.
         outputs: (B, *output).
     """
@@ -75,7 +77,12 @@ def coordinates(network: Network, inputs: Tensor, precision: str = "fp32") -> Co
         scale = getattr(module, "scale", 1.0)
         updates.append(update / scale if isinstance(scale, float) else update)
 
+    def average(module: nn.Module, inputs: Any, averaged: Tensor) -> None:
+        streams[-1] = averaged
+
     hooks = [block.register_forward_hook(keep) for block in network.blocks]
+    if isinstance(network, CourseNetwork) and network.average is not None:
+        hooks.append(network.average.register_forward_hook(average))
     try:
         network.advance = advance  # type: ignore[method-assign]
         with eval_mode(network), torch.no_grad():
