@@ -25,6 +25,7 @@ from depthbench.training.cohort import CohortTraining
 from depthbench.training.evaluation import (
     EVALUATION_BATCH_SIZE,
     evaluate_members,
+    evaluation_batch_size,
     members_batch_size,
 )
 from depthbench.training.memory_format import in_training_format
@@ -155,7 +156,7 @@ def _measured(trial: Trial, task: Task, data: PreparedData) -> StepTimes:
     build = clock.since(began)
     with suppress(_EnoughError):
         train(model, data, _endless(trial), trial.seed, task=task, on_progress=clock)
-    size = data.validation.evaluation_batch_size or EVALUATION_BATCH_SIZE
+    size = evaluation_batch_size(model, data.validation)
 
     def evaluated(part: Tensors) -> None:
         evaluate(model, part, size, trial.train.precision, task)

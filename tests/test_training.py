@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from depthbench.grammar import TrainSettings
 from depthbench.training import evaluate, is_out_of_memory, prepare, train
 from depthbench.training.batches import batches, check_batches, stream_seed
 from depthbench.training.durations import horizon_of
+from depthbench.training.evaluation import evaluation_batch_size
 from depthbench.training.optimizers import build_optimizer
 from depthbench.training.schedules import LearningRate, learning_rate_factor
 from depthbench.training.tensors import PreparedData, Tensors, pixel_statistics
@@ -404,6 +405,17 @@ def test_evaluation_is_the_mean_over_examples_whatever_the_batches():
         found = evaluate(network, tensors, batch_size)
         assert found["loss"] == pytest.approx(loss, rel=1e-6)
         assert found["accuracy"] == accuracy
+
+
+def test_convolutions_are_evaluated_in_small_batches_on_a_cpu_unless_the_task_says():
+    tensors = make_tensors(600)
+    linear, convolution = nn.Linear(4, 2), nn.Sequential(nn.Conv2d(1, 4, 3))
+    assert evaluation_batch_size(linear, tensors) == 512
+    assert evaluation_batch_size(convolution, tensors) == 128
+    told = replace(tensors, evaluation_batch_size=7)
+    assert evaluation_batch_size(convolution, told) == 7
+    away = replace(tensors, inputs=tensors.inputs.to("meta"))
+    assert evaluation_batch_size(convolution, away) == 512
 
 
 def test_evaluation_leaves_the_network_as_it_was():

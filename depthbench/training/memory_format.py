@@ -13,6 +13,11 @@ def in_training_format(network: nn.Module, device: torch.device) -> nn.Module:
     took channels first, poolings included (docs/log.md). Images follow the kernels. The numbers
     are the same to rounding, and nothing else is changed.
     """
-    if device.type != "cpu" or not any(isinstance(m, nn.Conv2d) for m in network.modules()):
+    if device.type != "cpu" or not has_convolutions(network):
         return network
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def has_convolutions(network: nn.Module) -> bool:
+    """Say whether any module of a network is a convolution over images."""
+    return any(isinstance(module, nn.Conv2d) for module in network.modules())
