@@ -269,7 +269,7 @@ def test_a_page_says_all_without_scripts(opened):
 
 
 @pytest.mark.parametrize("name", ["plain", "hostile", "trend"])
-@pytest.mark.parametrize("width", [360, 768, 1200])
+@pytest.mark.parametrize("width", [320, 360, 768, 1200])
 def test_nothing_is_wider_than_the_screen(opened, name, width):
     browser = opened(name, width=width, height=780)
     for details in browser.find_elements("css selector", "details"):
