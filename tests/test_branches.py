@@ -260,15 +260,15 @@ def test_norms_of_module_l_are_divided_by_the_root_of_l(backbone):
     assert factors == [1 / math.sqrt(i) for i in (1, 2, 3, 4) for _ in range(num_branches)]
 
 
-def variance_of_stream(depth, norm_scale):
-    """Return the variance of the last stream of an mlp as it starts, and that of the first."""
-    options = {"bias": False, "norm_scale": norm_scale}
-    network = seeded(variant_of("mlp", depth=depth, width=256, **options))
+def variance_of_stream(depth, norm_scale, backbone="mlp", width=256):
+    """Return the variance of the last stream of a network as it starts, and that of the first."""
+    options = {"bias": False, "norm": "layer", "norm_scale": norm_scale}
+    network = seeded(variant_of(backbone, depth=depth, width=width, **options))
     with torch.no_grad():
-        start = network.stem(images(64))
+        start, context = network.begin(images(64))
         z = start
         for stage in range(depth):
-            z = network.advance(z, stage)
+            z = network.advance(z, stage, context)
     return z.var().item(), start.var().item()
 
 
@@ -285,3 +285,14 @@ def test_the_variance_of_the_stream_grows_with_depth_and_with_scaled_norms_hardl
             assert last == pytest.approx(first + update * growth(depth), rel=0.15)
         exponent = math.log(found[-1][0] / found[0][0]) / math.log(depths[-1] / depths[0])
         assert exponent > 0.6 if scale == "none" else exponent < 0.15
+
+
+@pytest.mark.parametrize("backbone", ["conv", "mixer"])
+def test_scaled_norms_slow_the_growth_of_every_backbone_whose_stream_grows(backbone):
+    # A transformer's does not: its first weights are divided by the root of 2 L, as GPT-2's.
+    exponents = {}
+    for scale in ("none", "1/sqrt(l)"):
+        (small, _), (large, _) = (variance_of_stream(d, scale, backbone, 32) for d in (4, 64))
+        exponents[scale] = math.log(large / small) / math.log(16)
+    assert exponents["none"] > 0.9
+    assert exponents["1/sqrt(l)"] < 0.55 * exponents["none"]
