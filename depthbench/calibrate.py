@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depthbench import environment
-from depthbench.calibration import Calibration, NoiseFloor, calibration_path, write_calibration
+from depthbench.calibration import (
+    Calibration,
+    NoiseFloor,
+    calibration_path,
+    effort_of,
+    write_calibration,
+)
 from depthbench.errors import ResultError, SuiteError
 from depthbench.expand import expand
 from depthbench.interruption import terminated_like_interrupted
@@ -133,6 +139,7 @@ def _stored(suite: Suite, device: str, runs: Sequence[DataFrame], path: Path) ->
         environment=environment.collect(device, Path(suite.source).parent),
         floors=floors,
         false_positives=asdict(rate) if rate else None,
+        effort=effort_of(suite.canonical),
     )
     write_calibration(path, calibration)
     return Calibrated(calibration, path, tuple(_cells(runs, floors)))

@@ -15,6 +15,8 @@ from depthbench.record import SCHEMA_VERSION
 
 NAME = "calibration.json"
 AGAIN = "`depthbench calibrate SUITE` measures it again"
+# Settings of `timing` that make no other cell, only a noisier or a quieter one.
+_EFFORT = ("target_precision", "time_budget_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Calibration:
     """What runs of the same code differed by: `floors` are by cell_id.
 
     `environment` is what `environment.collect` returned; of it the comparable facts decide whether
-    the floors hold elsewhere.
+    the floors hold elsewhere. So does `effort`, how long cells were timed; None in older files.
     """
 
     suite: str
@@ -45,6 +47,7 @@ class Calibration:
     environment: dict[str, Any]
     floors: dict[str, NoiseFloor]
     false_positives: dict[str, Any] | None = None
+    effort: dict[str, Any] | None = None
 
 
 def calibration_path(out: Path, suite: str) -> Path:
@@ -95,8 +98,17 @@ def _floor(value: Any, num_runs: int) -> NoiseFloor:
     return NoiseFloor(float(value), num_runs - 1.0)
 
 
+def effort_of(canonical: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a canonical suite says of how long a cell is timed, on which its noise depends.
+
+    None stands for the default, so a suite that writes the default out is another one.
+    """
+    timing = canonical.get("timing") or {}
+    return {name: timing.get(name) for name in _EFFORT}
+
+
 def load_floors(
-    out: Path, suite: str, facts: Mapping[str, Any]
+    out: Path, suite: str, facts: Mapping[str, Any], effort: Mapping[str, Any]
 ) -> tuple[dict[str, NoiseFloor], str | None]:
     """Return the noise floors that hold in an environment, and why there are none.
 
@@ -104,6 +116,7 @@ def load_floors(
         out: folder of all results.
         suite: name of the suite.
         facts: the environment of what is to be judged, as run.json has it.
+        effort: how long its cells are timed, by `effort_of`.
 
     Returns:
         Floors by cell_id, and None; or no floors and a sentence that says why.
@@ -119,4 +132,12 @@ def load_floors(
     if differing:
         what = ", ".join(f"{key} {a} there, {b} here" for key, (a, b) in differing.items())
         return {}, f"{path}: holds in another environment only ({what}). {AGAIN}"
+    if found.effort not in (None, effort):
+        there, here = (_effort_text(each) for each in (found.effort, effort))
+        return {}, f"{path}: cells were timed with {there} there and {here} here. {AGAIN}"
     return found.floors, None
+
+
+def _effort_text(effort: Mapping[str, Any]) -> str:
+    given = [f"{name} {value:g}" for name, value in effort.items() if value is not None]
+    return " and ".join(given) or "the default effort"

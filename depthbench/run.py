@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from depthbench import store
-from depthbench.calibration import load_floors
+from depthbench.calibration import effort_of, load_floors
 from depthbench.cohorts import Cohort, still_waiting
 from depthbench.errors import ResultError
 from depthbench.executors import RunItems
@@ -281,10 +281,11 @@ def _time(work: RunWork, facts: Mapping[str, Any]) -> None:
         if item.cell.cell_id not in names
     )
     work.progress.begin("time", map(timing_work, waiting), former)
-    floors, _ = load_floors(work.out, work.suite.name, facts)
+    floors, _ = load_floors(work.out, work.suite.name, facts, effort_of(work.suite.canonical))
 
     def keep(row: dict[str, Any]) -> None:
-        row["noise_floor_fraction"] = floors.get(row["cell_id"])
+        floor = floors.get(row["cell_id"])
+        row["noise_floor_fraction"] = None if floor is None else floor.fraction
         store.write_timing_part(work.folder, row)
 
     time_cells(

@@ -6,10 +6,10 @@ import pytest
 
 from depthbench import run as running
 from depthbench.calibrate import calibrate, render_calibration
-from depthbench.calibration import calibration_path, load_floors, read_calibration
+from depthbench.calibration import calibration_path, effort_of, load_floors, read_calibration
 from depthbench.errors import ResultError, SuiteError
 from depthbench.record import column_names
-from depthbench.store import find_runs
+from depthbench.store import find_runs, read_run
 from depthbench.suite import parse_suite
 from depthbench.timing.cells import cells_of
 from tests.fixtures_results import timing_row
@@ -56,12 +56,35 @@ def test_floors_are_stored_beside_the_runs_with_where_they_hold(suite, tmp_path)
 
 def test_floors_hold_in_a_comparable_environment_alone(suite, tmp_path):
     found = calibrate(suite, num_runs=5, out=tmp_path, device="cpu", time_suite=noisy()[0])
-    here = found.calibration.environment
-    assert load_floors(tmp_path, suite.name, here) == (found.calibration.floors, None)
-    floors, why = load_floors(tmp_path, suite.name, here | {"cpu_model": "another"})
+    here, effort = found.calibration.environment, effort_of(suite.canonical)
+    assert load_floors(tmp_path, suite.name, here, effort) == (found.calibration.floors, None)
+    floors, why = load_floors(tmp_path, suite.name, here | {"cpu_model": "another"}, effort)
     assert floors == {} and "cpu_model" in why and "another" in why
-    floors, why = load_floors(tmp_path, "other", here)
+    floors, why = load_floors(tmp_path, "other", here, effort)
     assert floors == {} and "depthbench calibrate" in why
+
+
+def test_floors_of_cells_that_were_timed_less_or_more_do_not_hold(suite, tmp_path):
+    found = calibrate(suite, num_runs=5, out=tmp_path, device="cpu", time_suite=noisy()[0])
+    here = found.calibration.environment
+    longer = effort_of(parse_suite(TINY, "tiny.yaml", ["timing.time_budget_seconds=2"]).canonical)
+    floors, why = load_floors(tmp_path, suite.name, here, longer)
+    assert floors == {}
+    assert "time_budget_seconds 0.2 there and time_budget_seconds 2 here" in why
+    stored = json.loads(found.path.read_text())
+    del stored["effort"]  # as older versions wrote it
+    found.path.write_text(json.dumps(stored))
+    assert load_floors(tmp_path, suite.name, here, longer)[0] == found.calibration.floors
+
+
+def test_a_run_after_a_calibration_has_its_floors(suite, tmp_path):
+    calibrate(suite, num_runs=5, out=tmp_path, device="cpu", time_suite=noisy()[0])
+    floors = read_calibration(calibration_path(tmp_path, suite.name)).floors
+    summary = running.run_suite(suite, out=tmp_path, run="r", device="cpu", only="seed == 0")
+    timings = read_run(summary.folder).timings
+    assert summary.num_failures == 0 and len(timings) == len(floors)
+    for cell_id, floor in zip(timings["cell_id"], timings["noise_floor_fraction"], strict=True):
+        assert floor == floors[cell_id].fraction
 
 
 def test_more_noise_makes_higher_floors(suite, tmp_path):
@@ -78,7 +101,7 @@ def test_a_broken_file_is_refused_with_what_to_do(tmp_path, text):
     path.parent.mkdir()
     path.write_text(text)
     with pytest.raises(ResultError, match="depthbench calibrate SUITE"):
-        load_floors(tmp_path, "tiny", {})
+        load_floors(tmp_path, "tiny", {}, {})
 
 
 def test_a_suite_without_timing_and_cells_that_cannot_be_timed_are_refused(suite, tmp_path):

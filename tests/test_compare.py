@@ -463,6 +463,14 @@ def test_unfinished_runs_are_compared_as_far_as_they_are():
     assert sum(alone.side == "baseline" for alone in found.alone) == 13 + 5
 
 
+@pytest.mark.parametrize(("num_cells", "code"), [(3, 0), (0, 5)])
+def test_an_unfinished_run_without_any_time_of_the_baseline_is_not_comparable(num_cells, code):
+    part = night(trials(), cells(seed=1)[:num_cells], status="interrupted")
+    assert compared(candidate=part).exit_code() == code
+    whole = night(trials(), cells(seed=1)[:num_cells])
+    assert compared(candidate=whole).exit_code() == 0  # finished: its suite may time less
+
+
 def test_a_changed_suite_and_another_version_are_told():
     notes = compared(candidate=night(suite_hash="other", depthbench="0.2.0")).notes
     assert any("suite has changed" in note for note in notes)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from scipy.stats import t, ttest_rel
+
 from depthbench.report.draws import NUM_DRAWS, frontier_shares, least_shares, mean_draws
-from depthbench.report.statistics import mean_interval
 
 VALUES = [0.081, 0.084, 0.078, 0.083, 0.080]
 
@@ -12,21 +13,44 @@ def constant(*values):
 
 
 @pytest.mark.parametrize("num", [3, 5])
-def test_draws_spread_as_the_interval_of_the_report_does(num):
-    (draws,) = mean_draws([VALUES[:num]])
-    found = mean_interval(VALUES[:num])
-    low, high = np.percentile(draws, [2.5, 97.5])
-    width = found.high - found.low
-    assert low == pytest.approx(found.low, abs=0.07 * width)
-    assert high == pytest.approx(found.high, abs=0.07 * width)
+def test_draws_of_a_mean_are_students_t(num):
+    values = VALUES[:num]
+    (draws,) = mean_draws([values], num_draws=200_000)
+    for level in (0.025, 0.2, 0.5, 0.975):
+        wanted = t.ppf(level, num - 1, np.mean(values), np.std(values, ddof=1) / num**0.5)
+        width = t.ppf(0.975, num - 1) * np.std(values, ddof=1) / num**0.5
+        assert np.quantile(draws, level) == pytest.approx(wanted, abs=0.05 * width)
 
 
 def test_draws_are_the_same_each_time_and_independent_between_samples():
     first, second = mean_draws([VALUES, VALUES])
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    ranks = np.argsort(np.argsort([first, second], axis=1), axis=1)  # of draws without a variance
+    assert abs(np.corrcoef(*ranks)[0, 1]) < 0.1
     again = mean_draws([VALUES, VALUES])
     assert (again[0] == first).all() and (again[1] == second).all()
     assert (mean_draws([VALUES], stream=1)[0] != first).any()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.002, 0.004])
+@pytest.mark.parametrize("num", [3, 5])
+def test_what_shares_its_seeds_is_below_another_as_often_as_the_paired_test_says(num, shift):
+    values, others = np.array(VALUES[:num]), np.array([0.080, 0.085, 0.076, 0.082, 0.083][:num])
+    seeds = tuple(range(num))
+    draws = mean_draws([values, others + shift], [seeds, seeds], num_draws=20_000)
+    wanted = ttest_rel(values, others + shift, alternative="less").pvalue
+    assert np.mean(draws[0] < draws[1]) == pytest.approx(1 - wanted, abs=0.015)
+
+
+def test_twins_have_the_same_draws():
+    draws = mean_draws([VALUES, VALUES], [(0, 1, 2, 3, 4)] * 2)
+    assert (draws[0] == draws[1]).all()
+
+
+def test_of_other_seeds_those_in_common_are_drawn_alike():
+    draws = mean_draws([VALUES, VALUES[:4], VALUES[:4]], [(0, 1, 2, 3, 4), (0, 1, 2, 3), (5, 6, 7, 8)])
+    ranks = np.argsort(np.argsort(draws, axis=1), axis=1)
+    found = np.corrcoef(ranks)
+    assert found[0, 1] > 0.6 and abs(found[0, 2]) < 0.1
 
 
 def test_few_or_equal_values_have_no_spread():

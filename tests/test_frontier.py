@@ -45,7 +45,7 @@ def test_a_time_is_the_quiet_time_over_processes():
 
 
 def test_a_loss_that_is_not_separated_is_on_the_frontier_in_some_draws():
-    panel = frontier({"wide": LOW, "deep": LOW}, {"wide": 2e-3, "deep": 1e-3})
+    panel = frontier({"wide": LOW, "deep": LOW[::-1]}, {"wide": 2e-3, "deep": 1e-3})
     assert row_of(panel, "deep")[f"{KEY}_probability"] == 1.0
     assert 0.3 < row_of(panel, "wide")[f"{KEY}_probability"] < 0.7
 

@@ -26,7 +26,7 @@ class Contender:
 
     `short` is its name where its family may do without depth and width. `label` is what
     contenders are told apart by when only that matters: the family, where there are several.
-    `values` are the metric's, one a seed.
+    `values` are the metric's, one for each of `seeds`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Contender:
     label: str
     entry: Entry
     row: VariantRow
+    seeds: tuple[int, ...]
     values: tuple[float, ...]
     estimate: Estimate
 
@@ -109,7 +110,11 @@ def _contest(
         rows=tuple(rows[key] for key in entries),
         contenders=contenders,
         ranked={index: _ranked(groups[index], keys) for index in indices},
-        draws=mean_draws([found.values for found in contenders], num_draws=_num_draws(contenders)),
+        draws=mean_draws(
+            [found.values for found in contenders],
+            [found.seeds for found in contenders],
+            num_draws=_num_draws(contenders),
+        ),
     )
 
 
@@ -142,10 +147,11 @@ def _contenders(
     found = []
     for key, name, label in zip(known, names, labels, strict=True):
         by_seed = entries[key].values(metric)
-        values = tuple(by_seed[seed] for seed in sorted(by_seed))
+        seeds = tuple(sorted(by_seed))
+        values = tuple(by_seed[seed] for seed in seeds)
         estimate = rows[key].metrics[metric]
         short, row = named[key][0], rows[key]
-        found.append(Contender(name, short, label, entries[key], row, values, estimate))
+        found.append(Contender(name, short, label, entries[key], row, seeds, values, estimate))
     return tuple(found)
 
 

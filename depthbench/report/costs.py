@@ -73,7 +73,7 @@ class Cost:
         if all(len(values) == 1 for values in found):
             return np.array(found)
         logs = [[log(value) for value in values] for values in found]
-        return np.exp(mean_draws(logs, _STREAM, num_draws))
+        return np.exp(mean_draws(logs, stream=_STREAM, num_draws=num_draws))
 
 
 def costs_of(contest: Contest) -> list[Cost]:

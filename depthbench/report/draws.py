@@ -1,67 +1,82 @@
-"""Bootstrap draws of means, and what they say: how surely one is the least, or on a frontier.
+"""Draws of means over seeds, and what they say: how surely one is the least, or on a frontier.
 
-The draws of a mean spread as its interval in the report does: `statistics.stratified_mean` says
-why the plain bootstrap of few values is too narrow, and by what it is widened. Thousands of means
-are drawn together, where `scipy.stats.bootstrap` draws one in a millisecond.
+A multiplier bootstrap: each seed has a normal weight in a draw, the same one for all variants, since
+these pair by their seeds; and as few seeds do not tell the spread well, a draw is divided by what
+their standard deviation might be off by, as Student's t is. So the share of draws in which one mean
+is below another is the one-sided p value of the paired t test between them, and what these draws
+call sure no test of the ranking calls chance. Resampling three values instead draws none beyond
+the largest of them, however little is known of the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from depthbench.report.statistics import CONFIDENCE, MIN_SEEDS
+from depthbench.report.statistics import MIN_SEEDS
 
 NUM_DRAWS = 2_000
-_MAX_DRAWN = 4_000_000  # numbers held at once while resampling, about 64 MB with their places
+
+Units = tuple[Hashable, ...]
 
 
 def mean_draws(
-    samples: Sequence[Sequence[float]], stream: int = 0, num_draws: int = NUM_DRAWS
+    samples: Sequence[Sequence[float]],
+    units: Sequence[Units] | None = None,
+    stream: int = 0,
+    num_draws: int = NUM_DRAWS,
 ) -> Any:
-    """Return draws of the mean of each sample, independent between samples: (sample, draw).
+    """Return draws of the mean of each sample: (sample, draw).
 
     A sample of fewer than `MIN_SEEDS` values has no known spread: its draws are all its mean.
 
     Args:
         samples: the values of each; none is empty.
+        units: what the values of each were observed on, such as seeds; what two samples have in
+            common is drawn alike in both. None: nothing is.
         stream: of random numbers; what is to be independent takes another one.
         num_draws: of each mean.
+
+    Source:
+        Multiplier bootstrap: van der Vaart and Wellner, "Weak Convergence and Empirical Processes",
+        section 3.6. Student's t of paired differences is its exact case for normal values.
     """
     import numpy as np
 
-    draws = np.empty((len(samples), num_draws))
+    units = units or [tuple((place, i) for i in range(len(s))) for place, s in enumerate(samples)]
+    means = np.array([np.mean(values) for values in samples])
+    draws = np.tile(means[:, None], num_draws)
+    places_of: dict[Units, list[int]] = defaultdict(list)
+    for place, found in enumerate(units):
+        if len(found) >= MIN_SEEDS:
+            places_of[tuple(found)].append(place)
     generator = np.random.default_rng(stream)
-    for num in sorted({len(sample) for sample in samples}):
-        places = [place for place, sample in enumerate(samples) if len(sample) == num]
-        values = np.array([sorted(samples[place]) for place in places], dtype=float)
-        draws[places] = values.mean(axis=1, keepdims=True)
-        if num >= MIN_SEEDS:
-            draws[places] += _drawn_deviations(values, generator, num_draws)
+    ranks = generator.random(num_draws)
+    weights = {unit: generator.standard_normal(num_draws) for unit in _each(places_of)}
+    widths = {num: _width(ranks, num) for num in {len(found) for found in places_of}}
+    for found, places in places_of.items():
+        num = len(found)
+        values = np.array([samples[place] for place in places], dtype=float)  # (sample, value)
+        deviations = values - values.mean(axis=1, keepdims=True)
+        normal = deviations @ np.stack([weights[unit] for unit in found])  # (sample, draw)
+        draws[places] += normal / np.sqrt(num * (num - 1)) * widths[num]
     return draws
 
 
-def _drawn_deviations(values: Any, generator: Any, num_draws: int) -> Any:
-    """Return how far draws of the mean of each row, all of one length, lie from its mean."""
-    import numpy as np
-
-    num_rows, num = values.shape
-    scale = np.sqrt(num / (num - 1)) * _t_over_z(num)
-    deviations = (values - values.mean(axis=1, keepdims=True)) * scale
-    drawn = np.empty((num_rows, num_draws))
-    step = max(1, _MAX_DRAWN // (num_draws * num))
-    for start in range(0, num_rows, step):
-        part = deviations[start : start + step, None, :]  # (row, 1, value)
-        picked = generator.integers(0, num, (len(part), num_draws, num))
-        drawn[start : start + step] = np.take_along_axis(part, picked, axis=2).mean(axis=2)
-    return drawn
+def _each(found: Iterable[Units]) -> list[Hashable]:
+    """Return all units once, in the order in which they are first there."""
+    return list(dict.fromkeys(unit for units in found for unit in units))
 
 
-def _t_over_z(num: int) -> float:
-    from scipy.stats import norm, t
+def _width(ranks: Any, num: int) -> Any:
+    """Return by what the draws of a mean of so many values are wider than a normal's, a draw each.
 
-    upper = (1 + CONFIDENCE) / 2
-    return float(t.ppf(upper, num - 1) / norm.ppf(upper))
+    The same rank is as extreme for any number of values, so that unlike samples still pair.
+    """
+    from scipy.stats import chi2
+
+    return ((num - 1) / chi2.ppf(ranks, num - 1)) ** 0.5
 
 
 def least_shares(draws: Any) -> list[float]:

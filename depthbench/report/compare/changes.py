@@ -165,10 +165,14 @@ class RunComparison:
     def exit_code(self, *, is_strict: bool = False) -> int:
         """Return 5, 3, 1 or 4, the first that applies, or 0.
 
+        A candidate that has not finished is compared as far as it is: where it has no time at all,
+        or no quality, of what the baseline has, that is not comparable.
+
         Args:
             is_strict: whether an unresolved change, or a missing result, is an error.
         """
         is_incomparable = any(not found.is_allowed for found in self.differences)
+        is_incomparable = is_incomparable or self._has_not_come_so_far()
         has_diverged = any(ending.is_new_divergence for ending in self.endings)
         has_failed = any(ending.is_new_failure for ending in self.endings)
         if is_incomparable or not (self.num_compared or has_diverged or has_failed):
@@ -179,6 +183,13 @@ class RunComparison:
             return 1
         is_open = self.count("unresolved") or self.num_missing()
         return 4 if is_strict and is_open else 0
+
+    def _has_not_come_so_far(self) -> bool:
+        if self.candidate.status == "finished":
+            return False
+        compared = {change.kind for change in self.changes if change.change_fraction is not None}
+        missing = {"time": self.num_missing("timing"), "quality": self.num_missing("trial")}
+        return any(num and kind not in compared for kind, num in missing.items())
 
     def num_missing(self, kind: Literal["trial", "timing"] | None = None) -> int:
         """Return how many trials or timings of the baseline a run of the same suite lacks."""

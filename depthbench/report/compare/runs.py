@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthbench import environment
-from depthbench.calibration import NoiseFloor, calibration_path, load_floors
+from depthbench.calibration import NoiseFloor, calibration_path, effort_of, load_floors
 from depthbench.errors import ResultError
 from depthbench.folder import RUN_NAME
 from depthbench.record import METRICS, SPLITS
@@ -221,7 +221,9 @@ def _floors(candidate: Run, out: Path) -> tuple[dict[str, NoiseFloor], str]:
     suite = suite_of(candidate)
     if not RUN_NAME.fullmatch(suite):
         return {}, "No noise floors: the suite's name is no folder's."
-    floors, why_not = load_floors(out, suite, facts_of(candidate))
+    canonical = candidate.run.get("suite_canonical")
+    effort = effort_of(canonical if isinstance(canonical, Mapping) else {})
+    floors, why_not = load_floors(out, suite, facts_of(candidate), effort)
     if why_not is not None or not floors:
         return {}, f"No noise floors: {why_not or f'{suite} has none'}."
     low, high = (format_fraction(end(f.fraction for f in floors.values())) for end in (min, max))

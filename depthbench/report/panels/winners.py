@@ -234,7 +234,8 @@ def _notes(rows: Sequence[Row], num_draws: int) -> Iterator[str]:
     if any(row["probability"] is not None for row in rows):
         yield (
             f"Wins in: the share of {num_draws:,} bootstrap draws over seeds in which its mean is "
-            f"the lowest; ~ below {CLEAR:.1%}."
+            f"the lowest; ~ below {CLEAR:.1%}. It is of one budget: verdicts, whose q counts all "
+            "comparisons of the run, ask for more."
         )
     if any(row["label_probability"] not in (None, row["probability"]) for row in rows):
         yield "Its kind in: the same of all variants of its family, or of its depth."
