@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from scipy.stats import t, ttest_rel
 
 from depthbench.report.draws import NUM_DRAWS, frontier_shares, least_shares, mean_draws
@@ -47,7 +46,9 @@ def test_twins_have_the_same_draws():
 
 
 def test_of_other_seeds_those_in_common_are_drawn_alike():
-    draws = mean_draws([VALUES, VALUES[:4], VALUES[:4]], [(0, 1, 2, 3, 4), (0, 1, 2, 3), (5, 6, 7, 8)])
+    draws = mean_draws(
+        [VALUES, VALUES[:4], VALUES[:4]], [(0, 1, 2, 3, 4), (0, 1, 2, 3), (5, 6, 7, 8)]
+    )
     ranks = np.argsort(np.argsort(draws, axis=1), axis=1)
     found = np.corrcoef(ranks)
     assert found[0, 1] > 0.6 and abs(found[0, 2]) < 0.1

@@ -74,8 +74,7 @@ def planted(*shapes, activation="relu", **settings):
             depth=depth,
             width=width,
             activation=activation,
-            variant_id=f"{activation}-{depth}-{width}",
-            **settings,
+            **{"variant_id": f"{activation}-{depth}-{width}-{settings.get('norm')}"} | settings,
         )
         for depth, width, best in shapes
     ]
@@ -152,6 +151,17 @@ def test_kinds_of_a_family_have_shifts_of_their_own():
     )
     assert "Basin shift of deep, activation relu: over depth -1.7" in panel.finding
     assert "Basin shift of deep, activation gelu: over depth 0 " in panel.finding
+
+
+def test_of_many_kinds_the_finding_says_how_many_more_the_table_has():
+    few = ("relu", "gelu", "silu", "tanh", "identity")
+    shapes = ((2, 32, 0.01), (8, 32, 0.003))
+    five = [found for name in few for found in planted(*shapes, activation=name)]
+    assert "The table has" not in rates(*five).finding
+    more = [found for name in few[:3] for found in planted(*shapes, activation=name, norm="rms")]
+    finding = rates(*five, *more).finding
+    assert finding.count("Basin shift of") == 6
+    assert "The table has the shifts of 2 more kinds." in finding
 
 
 def test_losses_are_those_of_validation_at_every_rate():

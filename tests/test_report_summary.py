@@ -493,6 +493,24 @@ def test_claims_stand_with_their_verdicts():
     assert [found.verdict for found in report.claims] == ["holds"]
 
 
+def test_what_has_no_number_of_the_test_set_is_counted_where_validation_ranks():
+    trials = trial_rows("wide", WIDE) + trial_rows("deep", DEEP)
+    for row in trials[:2]:
+        row["test_loss"] = float("nan")
+    group = only_group(trials)
+    assert "lowest validation loss" in group.answer
+    assert group.notes[0].startswith("Ranked by validation, since 2 of 10 trials have no number")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("failed", "ended with an error"), ("interrupted", "was interrupted"), ("odd", "is odd")],
+)
+def test_a_run_that_has_not_finished_says_what_became_of_it(status, words):
+    report = reported(trial_rows("deep", DEEP), status=status, num_trials=20)
+    assert report.notes[0].startswith(f"Incomplete: the run {words}; 5 of 20 trials are done.")
+
+
 def test_incomplete_data_is_said():
     report = reported(trial_rows("wide", WIDE, data_is_complete=False))
     assert any("Incomplete data: digits" in note for note in report.notes)

@@ -11,6 +11,7 @@ from depthbench.report.rows import join
 from depthbench.report.statistics import MIN_SEEDS, Estimate
 from depthbench.report.values import Budget, VariantRow
 from depthbench.units import (
+    counted,
     format_count,
     format_estimate,
     format_flops,
@@ -227,9 +228,14 @@ def notes_of(gathering: Gathering, metric: str | None, rows: Sequence[VariantRow
     """Return what qualifies a group's answer, a sentence each."""
     notes = []
     if metric is not None and metric.startswith("val_"):
+        test = metric.replace("val_", "test_", 1)
+        known = [(entry.values(metric), entry.values(test)) for entry in gathering.entries]
+        num = sum(len(validated) for validated, _ in known)
+        num_untested = sum(len(validated.keys() - tested.keys()) for validated, tested in known)
         notes.append(
-            "Ranked by validation: the test set is read when all trials are done, at each "
-            "variant's best learning rate only."
+            f"Ranked by validation, since {num_untested:,} of {counted(num, 'trial')} have no "
+            "number of the test set: it is read when all trials are done, at each variant's best "
+            "learning rate only."
         )
     if any(entry.is_provisional for entry in gathering.entries):
         notes.append("Learning rates are the best so far; the run's own choice is still to come.")

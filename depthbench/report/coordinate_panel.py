@@ -76,7 +76,7 @@ def _notes(num_seeds: int) -> tuple[str, ...]:
         f"flat: the interval lies within {TOLERANCE:g} of 0; grows, shrinks: beyond it; "
         "unresolved: neither is shown. How to read it: docs/parametrizations.md",
     )
-    few = f"With fewer than {MIN_SEEDS} seeds there is no interval."
+    few = f"With fewer than {MIN_SEEDS} seeds there is no interval: exponents alone decide."
     return (*notes, few) if num_seeds < MIN_SEEDS else notes
 
 

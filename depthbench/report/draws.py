@@ -1,11 +1,10 @@
 """Draws of means over seeds, and what they say: how surely one is the least, or on a frontier.
 
-A multiplier bootstrap: each seed has a normal weight in a draw, the same one for all variants, since
-these pair by their seeds; and as few seeds do not tell the spread well, a draw is divided by what
+A multiplier bootstrap. In a draw each seed has a normal weight, the same one for all variants,
+since these pair by their seeds. As few seeds do not tell a spread well, a draw is divided by what
 their standard deviation might be off by, as Student's t is. So the share of draws in which one mean
-is below another is the one-sided p value of the paired t test between them, and what these draws
-call sure no test of the ranking calls chance. Resampling three values instead draws none beyond
-the largest of them, however little is known of the rest.
+is below another is one minus the one-sided p value of the paired t test between the two. Resampling
+three values instead draws nothing beyond the largest of them, and calls sure what no test does.
 """
 
 from __future__ import annotations

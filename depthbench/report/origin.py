@@ -29,6 +29,18 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+def state_text(status: str) -> str:
+    """Return what became of a run that has not finished whole, as the rest of a sentence."""
+    known = {
+        "running": "is still running, or was killed",
+        "finished": "is done in part",
+        "partial": "is done in part",
+        "interrupted": "was interrupted",
+        "failed": "ended with an error",
+    }
+    return known.get(status, f"is {status}")
+
+
 def environment_facts(origin: Origin) -> list[tuple[str, str]]:
     """Return the name and the value of each fact about the machine that is known, as text."""
     found = []

@@ -11,7 +11,7 @@ from depthbench.report.claims import claims_of, judge
 from depthbench.report.comparison import MARGIN
 from depthbench.report.depth_tax import depth_tax
 from depthbench.report.groups import Gathering, entries_of, gather
-from depthbench.report.origin import origin_of
+from depthbench.report.origin import origin_of, state_text
 from depthbench.report.panels import panels_of
 from depthbench.report.panels.evidence import Evidence
 from depthbench.report.problems import problems_of
@@ -119,9 +119,8 @@ def _notes(run: Run, status: str, num_finished: int, num_trials: int) -> list[st
     if not num_finished:
         notes.append(f"No trial has finished yet: 0 of {num_trials:,}.")
     elif status != "finished" or num_finished < num_trials:
-        state = {"running": "is still running, or was killed", "finished": "is done in part"}
         notes.append(
-            f"Incomplete: the run {state.get(status, f'is {status}')}; {num_finished:,} of "
+            f"Incomplete: the run {state_text(status)}; {num_finished:,} of "
             f"{num_trials:,} trials are done. What stands here may change."
         )
     corrupt = getattr(run, "corrupt_parts", ())

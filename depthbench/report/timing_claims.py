@@ -59,7 +59,7 @@ def judge_timing(claim: ClaimSettings, run: Run, opened: Judgement) -> Judgement
     keys = tuple(dict.fromkeys(asked + [key for key in CELL_KEYS if key not in sides]))
     rows = _cells(run, claim, keys)
     if not rows:
-        return replace(opened, reason="the run has no timings; the suite's timing section asks")
+        return replace(opened, reason="the run has no timings: none are done, or asked for")
     of, against = (side_of(rows, claim, side, keys) for side in ("of", "against"))
     pairs = pair_keys(of, against)
     opened = replace(opened, num_missing=of.missing.total() + against.missing.total())

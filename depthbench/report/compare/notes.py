@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from depthbench.report.compare.answer import difference_text
 from depthbench.report.compare.changes import DATA_DIGEST, RunComparison
+from depthbench.report.origin import state_text
 from depthbench.report.rows import join, records
 from depthbench.store import is_being_written
 from depthbench.units import counted
@@ -68,7 +69,7 @@ def _run_notes(side: str, run: Run) -> Iterator[str]:
     """Yield what is not whole in one of the runs."""
     status = str(run.run.get("status") or "unknown")
     if status != "finished":
-        how = f"is {status}"
+        how = state_text(status)
         if status == "running":
             is_alive = is_being_written(run.folder)
             how = "is still being written" if is_alive else "was killed before its end"

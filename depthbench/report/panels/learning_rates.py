@@ -34,6 +34,7 @@ METRIC = "val_loss"
 # Rates at which the loss is so little above the best one's are as good.
 FLAT = 0.05
 _MAX_NAMED = 4
+_MAX_SHIFTS = 6
 _HEADINGS = (
     Heading("variant", "variant"),
     Heading("lr", "best lr", is_number=True),
@@ -250,7 +251,10 @@ def _shift_sentences(rows: Sequence[Row]) -> Iterator[str]:
     """Yield how far the best rates of each kind move over depth and width, if that is known."""
     kinds = _kinds(rows)
     found = [text for kind, row in kinds.items() for text in shift_sentences(shifts_of(row), kind)]
-    yield from found[:_MAX_NAMED]
+    yield from found[:_MAX_SHIFTS]
+    if len(found) > _MAX_SHIFTS:
+        num_more = counted(len(found) - _MAX_SHIFTS, "more kind")
+        yield f"The table has the shifts of {num_more}."
     shifts = [shift for row in kinds.values() for shift in shifts_of(row)]
     if shifts and not found:
         most = max(shift.num_rates for shift in shifts)

@@ -15,6 +15,8 @@ from depthbench.report.rows import Row
 from depthbench.report.theme import in_order
 
 _TITLES = {"depth": "depth L", "width": "width d", "extra": "options"}
+# What a legend calls a variant in which no option is set.
+_NO_OPTIONS = "defaults"
 _THIN, _THICK = 1.0, 3.5  # pixels
 
 
@@ -67,6 +69,7 @@ def plots(rows: Sequence[Row], draw: Callable[[Sequence[Row], Lines, str], Any])
     """
     import altair as alt
 
+    rows = [row | {"extra": row["extra"] or _NO_OPTIONS} for row in rows]
     families = _by_family(rows)
     if not has_several(rows):
         return draw(rows, Lines("family"), "")

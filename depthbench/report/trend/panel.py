@@ -14,7 +14,7 @@ from depthbench.report.trend.sparkline import sparkline
 from depthbench.report.trend.text import change_text, date_of, value_text
 from depthbench.report.trend.values import SeriesTrend, SuiteTrend
 from depthbench.report.values import Panel
-from depthbench.units import unit_of
+from depthbench.units import counted, unit_of
 
 KIND = "trend"
 # Nights of a sparkline; the newest are shown.
@@ -52,7 +52,7 @@ def panel_of(suite: SuiteTrend, *, is_ascii: bool = False) -> Panel:
     """
     return Panel(
         kind=KIND,
-        title=f"{suite.suite}: {suite.num_nights:,} nights",
+        title=f"{suite.suite}: {counted(suite.num_nights, 'night')}",
         finding=suite.answer,
         headings=_HEADINGS,
         rows=tuple(_row(suite, found) for found in suite.series),
