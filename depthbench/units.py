@@ -8,6 +8,7 @@ _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min")
 _MAGNITUDES = ((1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))
 _UNKNOWN = "-"
 _EXACT_BELOW = 1_000_000
+_MOST_PERCENT = 999  # of an end of an interval
 _MAX_DECIMALS = 12
 
 
@@ -75,14 +76,20 @@ def format_estimate(
 def format_percentages(
     value: float, low: float | None, high: float | None, *, is_signed: bool = False
 ) -> str:
-    """Return a fraction with its interval in percent, such as 97.8% [97.1, 98.4]."""
+    """Return a fraction with its interval in percent, such as 97.8% [97.1, 98.4].
+
+    An end beyond tenfold says no more than that: 37% [-100, >999].
+    """
     if low is None or high is None:
         return f"{100 * value:{'+' if is_signed else ''}.1f}%"
     low, high = 100 * low, 100 * high
     decimals = _decimals_off_zero(min(2, decimals_for(high - low, 100 * value)), low, high)
     sign = "+" if is_signed else ""  # and z in a format: no zero with a minus
-    ends = (f"{end:z.{decimals}f}" for end in (low, high))
-    return f"{100 * value:{sign}z.{decimals}f}% [{', '.join(ends)}]"
+    ends = (
+        f">{_MOST_PERCENT}" if end > _MOST_PERCENT else f"{end:z.{decimals}f}"
+        for end in (low, high)
+    )
+    return f"{100 * value:{sign}z,.{decimals}f}% [{', '.join(ends)}]"
 
 
 def decimals_for(spread: float, value: float) -> int:

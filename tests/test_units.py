@@ -96,3 +96,8 @@ def test_an_interval_that_leaves_out_zero_shows_that_it_does():
     assert format_percentages(3e-5, 1e-5, 5e-5) == "0.003% [0.001, 0.005]"
     assert format_estimate(19.0, 0.3, 37.0) == "19.0 [0.3, 37.0]"
     assert format_percentages(0.19, -0.003, 0.37) == "19% [0, 37]"
+
+
+def test_an_end_beyond_tenfold_is_cut():
+    assert format_percentages(0.37, -1.0, 32287.07, is_signed=True) == "+37% [-100, >999]"
+    assert format_percentages(12.5, 12.0, 13.0) == "1,250% [>999, >999]"
