@@ -302,5 +302,5 @@ def test_a_page_shows_the_worst_of_many_and_counts_the_rest(found):
     many = replace(found, changes=found.changes * 100)
     text = render_comparison(many, "terminal", console(200))
     assert len(text.splitlines()) < 90
-    assert "more changed or are unresolved; --format md has all" in text
+    assert "more changed or are unresolved; `compare --format md` has all" in text
     assert f"The same: {many.count('same'):,}." in text

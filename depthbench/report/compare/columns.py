@@ -64,12 +64,12 @@ def left_out(comparison: RunComparison, num_shown: int) -> Iterator[str]:
     """Yield what a page leaves out, a sentence each."""
     num = comparison.count("worse", "better", "unresolved") - num_shown
     if num:
-        yield f"{num:,} more changed or are unresolved; --format md has all."
+        yield f"{num:,} more changed or are unresolved; `compare --format md` has all."
     num_same, num_unmatched = comparison.count("same"), comparison.count("unmatched")
     if num_same:
         yield f"The same: {num_same:,}."
     if num_unmatched:
-        yield f"With nothing to compare: {num_unmatched:,}; --format md says why."
+        yield f"With nothing to compare: {num_unmatched:,}; `compare --format md` says why."
 
 
 def columns_of(changes: Sequence[Change]) -> tuple[list[Heading], list[list[str]]]:
