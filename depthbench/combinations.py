@@ -102,7 +102,7 @@ def _skip_problems(value: Value) -> Iterator[Problem]:
     reasons = {
         "residual_scale": (1.0, "there is no sum whose parts could be scaled"),
         "survival": (1.0, "a module that is left out would cut the network"),
-        "norm_position": ("pre", "there is no sum after which norms could stand"),
+        "norm_position": ("pre", "norms have other places only around sums"),
     }
     for name, (idle, reason) in reasons.items():
         if value(name) not in (None, idle):
@@ -129,10 +129,17 @@ def _norm_problems(value: Value, base: str) -> Iterator[Problem]:
     if norm == "none" or position not in ("post", "deep"):
         return
     has_norms_within = base in ("transformer", "mixer") and not value("parallel_block")
-    if has_norms_within and value("residual_scale") not in (None, 1.0):
+    scale = value("residual_scale")
+    if position == "deep" and not has_norms_within and scale not in (None, 1.0):
         yield (
             "residual_scale",
-            f"residual_scale: {value('residual_scale')} multiplies the update of a whole block, "
+            f"residual_scale: {scale} beside norm_position: deep, which scales sums by its own "
+            "rule; remove one of them",
+        )
+    if has_norms_within and scale not in (None, 1.0):
+        yield (
+            "residual_scale",
+            f"residual_scale: {scale} multiplies the update of a whole block, "
             f"and with norm_position: {position} a norm stands within it; use layer_scale",
         )
     if value("norm_scale") not in (None, "none"):
@@ -163,20 +170,33 @@ def _start_problems(settings: VariantSettings, value: Value, base: str) -> Itera
             f"residual_scale: {scale} beside parametrization: {parametrization}, which scales sums "
             "by the depth; give a number, that of base_depth",
         )
+    loops = value("loops") or FAMILY_OPTIONS[settings.family].get("loops", 1)
+    follows_depth = [
+        rule for rule in rules if rule.partition(": ")[2] in (*DEPTH_PARAMETRIZATIONS, "deepscale")
+    ]
+    if loops > 1 and settings.family == "looped" and follows_depth:
+        yield (
+            follows_depth[0].partition(":")[0],
+            f"{follows_depth[0]} follows the depth of modules that run once, and these run {loops} "
+            "times with the same weights: no rule for that is known; remove it, or set loops: 1",
+        )
     if init == "critical" and value("bias") is False and value("activation") in _NEED_BIASES:
         yield "bias", f"init: critical with activation: {value('activation')} needs biases"
-    if init == "critical" and (value("experts") or settings.family == "widenet"):
+    experts = value("experts") or FAMILY_OPTIONS[settings.family].get("experts", 1)
+    if init == "critical" and experts > 1:
         yield (
             "init",
             "init: critical does not apply to experts, whose gates shrink what it keeps; remove "
             "one of them",
         )
-    if init == "deepscale" and scale not in (None, 1.0):
-        yield (
-            "residual_scale",
-            f"residual_scale: {scale} beside init: deepscale, which scales sums by its own rule; "
-            "remove one of them",
-        )
+    scaled_by = {"residual_scale": 1.0, "layer_scale": "none", "norm_scale": "none"}
+    for name, idle in scaled_by.items() if init == "deepscale" else ():
+        if value(name) not in (None, idle):
+            yield (
+                name,
+                f"{name}: {value(name)} beside init: deepscale, which scales sums by its own rule; "
+                "remove one of them",
+            )
 
 
 def _base_problems(

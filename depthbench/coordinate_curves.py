@@ -133,6 +133,8 @@ def curves_of(suite: Suite, options: CheckOptions) -> list[Curve]:
     Raises:
         SuiteError: lists every variant that cannot be checked as asked.
     """
+    if not options.widths and not options.depths:
+        raise SuiteError("no widths and no depths: there is nothing to check; give one of them")
     curves: list[Curve] = []
     mistakes: dict[str, None] = {}
     kinds = _kinds(suite)
@@ -224,12 +226,14 @@ def _problems(kind: _Kind, settings: VariantSettings) -> list[str]:
         allowed = [name for name, known in BACKBONE_DEFAULTS.items() if "parametrization" in known]
         return [
             f"backbone {kind.backbone.import_ or base} cannot be checked, since no parametrization "
-            f"but sp applies to it; {join(allowed, 'or')} can: --set backbone={allowed[0]}"
+            f"but sp applies to it; {join(allowed, 'or')} can"
         ]
-    problems = [message for _, message in option_problems(settings, kind.backbone)]
     if value_of("heads", settings, kind.backbone) == "match":
-        problems.append("heads: match follows a budget, which a coordinate check has none of")
-    return problems
+        return [
+            "heads: match follows a budget, which a coordinate check has none of; set heads to a "
+            "number, or leave head_size alone: --set variants.0.heads=4"
+        ]
+    return [message for _, message in option_problems(settings, kind.backbone)]
 
 
 def _trials(

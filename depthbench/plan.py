@@ -103,15 +103,9 @@ def render_plan(plan: dict[str, Any], format: str, console: Console | None = Non
     if format == "json":
         return json.dumps(plan)
     if format == "csv":
-        keys = [
-            *_TRIAL_KEYS,
-            "options",
-            "hidden",
-            "total_params",
-            "trainable_params",
-            "body_params",
-        ]
-        headings = [Heading(key, key) for key in (*keys, "forward_flops")]
+        counts = ("total_params", "trainable_params", "active_params", "body_params")
+        keys = (*_TRIAL_KEYS, "options", "hidden", *counts, "forward_flops", "total_heads")
+        headings = [Heading(key, key) for key in keys]
         return render_table(headings, plan["trials"], "csv")
     variants: dict[Any, dict[str, Any]] = {}
     for trial in plan["trials"]:

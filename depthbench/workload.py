@@ -8,12 +8,14 @@ from functools import lru_cache
 from math import ceil
 
 from depthbench.data import sizes_of
+from depthbench.data.text_files import find_text
+from depthbench.errors import DataError
 from depthbench.grammar import TEXT_SETS, DatasetSettings
 from depthbench.spec import Trial, context_of, vocabulary_of
 from depthbench.training.durations import Horizon, horizon_of
 
-# Where nothing but reading a text could tell: a story of TinyStories by its tokens, and its number
-# of stories.
+# Where nothing but reading a text could tell: the size of a story of TinyStories and of a token,
+# and how many stories there are where the file is not here.
 GUESSED_STORY_BYTES = 900
 GUESSED_TOKEN_BYTES = 4
 GUESSED_STORIES = 2_000_000
@@ -65,14 +67,22 @@ def examples_of(dataset: DatasetSettings) -> Examples:
 def _windows(dataset: DatasetSettings) -> Examples:
     token_bytes = 1 if vocabulary_of(dataset) == "bytes" else GUESSED_TOKEN_BYTES
     in_story = GUESSED_STORY_BYTES / token_bytes / context_of(dataset)
-    held_out = GUESSED_STORIES // 10
-    train = dataset.train_examples or GUESSED_STORIES - 2 * held_out
+    num_stories = _num_stories(dataset)
+    held_out = max(1, num_stories // 10)
+    train = dataset.train_examples or max(1, num_stories - 2 * held_out)
     sizes = (train, dataset.validation_examples or held_out, held_out)
-    known = dataset.train_examples and dataset.validation_examples
-    guess = f"{GUESSED_STORY_BYTES} bytes a story"
-    guess += "" if known else f" and {GUESSED_STORIES:,} stories"
+    guess = f"{GUESSED_STORY_BYTES} bytes a story and {num_stories:,} stories"
     train, validation, test = (max(1, round(size * in_story)) for size in sizes)
     return Examples(train, validation, test, guess)
+
+
+def _num_stories(dataset: DatasetSettings) -> int:
+    """Return about how many stories a text has: by the size of its file, where that is here."""
+    try:
+        num_bytes = find_text(dataset.name, dataset, None, "").stat().st_size
+    except (DataError, OSError):
+        return GUESSED_STORIES
+    return max(1, num_bytes // GUESSED_STORY_BYTES)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def problems(backbone="mlp", family="deep", depth=4, width=16, **options):
         ({"skip": "none", "residual_scale": 0.5}, "residual_scale", "no sum whose parts"),
         ({"skip": "none", "residual_scale": "rezero"}, "residual_scale", "no sum whose parts"),
         ({"skip": "none", "survival": 0.5}, "survival", "would cut the network"),
-        ({"skip": "none", "norm_position": "peri"}, "norm_position", "no sum after which"),
+        ({"skip": "none", "norm_position": "peri"}, "norm_position", "only around sums"),
         ({"backbone": "transformer", "skip": "none"}, "skip", "have sums within|has sums within"),
         (
             {"backbone": "transformer", "norm_position": "post", "residual_scale": "1/L"},
@@ -58,6 +58,28 @@ def problems(backbone="mlp", family="deep", depth=4, width=16, **options):
         ({"balance": 0.5}, "balance", "without effect"),
         ({"average_dilation": 2}, "average_dilation", "set depth_average: true"),
         ({"backbone": "conv", "average_period": 2}, "average_period", "set depth_average: true"),
+        ({"norm_position": "deep", "residual_scale": "1/L"}, "residual_scale", "its own rule"),
+        (
+            {"family": "looped", "parametrization": "completep"},
+            "parametrization",
+            "run 2 times with the same weights",
+        ),
+        (
+            {"backbone": "transformer", "family": "looped", "loops": 3, "init": "deepscale"},
+            "init",
+            "run 3 times",
+        ),
+        (
+            {"backbone": "transformer", "init": "deepscale", "layer_scale": 0.1},
+            "layer_scale",
+            "by its own rule",
+        ),
+        (
+            {"backbone": "transformer", "init": "deepscale", "norm_scale": "1/sqrt(l)"},
+            "norm_scale",
+            "by its own rule",
+        ),
+        ({"skip": "none", "norm_position": "post"}, "norm_position", "only around sums"),
         ({"base_width": 32}, "base_width", "set parametrization: ntk, mup"),
         ({"base_depth": 2}, "base_depth", "set parametrization: depth_mup or completep"),
         ({"backbone": "conv", "norm_affine": False}, "norm_affine", "conv has no norms"),
@@ -140,7 +162,7 @@ def test_what_cannot_stand_together_is_named_with_its_reason(settings, field, me
         {"norm_position": "post", "residual_scale": "1/L"},
         {
             **{"backbone": "transformer", "parallel_block": True},
-            **{"norm_position": "deep", "residual_scale": "learned"},
+            **{"norm_position": "post", "residual_scale": "learned"},
         },
         # Beside an axis of norms, of experts or of attention these are without effect at its end.
         {"backbone": "mixer", "norm": "none", "norm_position": "post", "residual_scale": "1/L"},
@@ -155,6 +177,9 @@ def test_what_cannot_stand_together_is_named_with_its_reason(settings, field, me
             **{"parametrization": "mup", "base_width": 32},
         },
         {"experts": 1, "active_experts": 2},
+        {"experts": 1, "init": "critical"},
+        {"family": "looped", "loops": 1, "parametrization": "completep"},
+        {"family": "looped", "parametrization": "mup"},
         {"depth_average": False, "average_period": 2},
         {"family": "widenet", "balance": 0.5},
         {"backbone": BackboneSettings(name="mlp", depth_average=True), "average_period": 2},

@@ -222,7 +222,8 @@ SYSTEMS: dict[str, System] = {
         options=("parametrization", "base_width", "base_depth"),
         formula="with m = d / base_width, M = L / base_depth; mup: deviation of hidden weights "
         "m^-1/2, their Adam rate 1/m, logits 1/m; depth_mup, completep: updates M^-a, rates in "
-        "modules M^(a-1), a = 1/2 and 1; ntk: rates m^-1/2 lower, so that features stay",
+        "modules M^(a-1), a = 1/2 and 1; ntk: rates lower than mup's, by m^-1/2 (Adam) or m^-1 "
+        "(SGD), so that features stay",
         source='mup: "Tensor Programs V" (2203.03466); ntk: 2011.14522; depth_mup: 2310.02244; '
         "completep: 2505.01618",
         suite="systems/learning-rate-transfer",
