@@ -1,6 +1,7 @@
 """The course of the stream over depth: loops, plain stacks, stochastic depth, averages."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -172,7 +173,8 @@ def test_a_preact_counts_the_updates_of_its_entries_by_their_probability_too():
         first, second = network.blocks[2 * stage : 2 * stage + 2]
         probabilities = [1 - (2 * stage + number) / 6 * 0.6 for number in (1, 2)]
         # At this width the first stage's entry has nothing to project.
-        z, update = first.enter(z) if hasattr(first, "enter") else (z, first(z))
+        z, h = first.enter(z) if hasattr(first, "enter") else (z, z)
+        update = first.update(h) if hasattr(first, "enter") else first(h)
         z = z + probabilities[0] * update + probabilities[1] * second(z)
     assert_close(network(images()), network.head(z))
 
@@ -203,6 +205,21 @@ def test_in_training_modules_are_left_out_as_often_as_said():
         probability = 1 - number / 4 * 0.8
         deviation = math.sqrt(2000 * probability * (1 - probability))
         assert abs(found - 2000 * probability) < 4 * deviation
+
+
+def test_the_body_of_an_entry_is_left_out_and_its_projection_is_not():
+    network = seeded(variant_of("preact", depth=3, width=8, survival=0.2)).train()
+    entry = network.blocks[2]
+    counts = {"body": 0, "projection": 0}
+    for name in counts:
+        hook = partial(lambda name, *unused: counts.update({name: counts[name] + 1}), name)
+        getattr(entry, name).register_forward_hook(hook)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        for _ in range(200):
+            network(images(1))
+    assert counts["projection"] == 200
+    assert abs(counts["body"] - 40) < 4 * math.sqrt(200 * 0.2 * 0.8)
 
 
 KEPT = (True, False, True, True, False, False)

@@ -176,8 +176,8 @@ def test_parallel_sums_the_updates_of_a_stage_on_its_projected_stream():
     z = network.stem(x)
     for stage in range(3):
         first, second, third = network.blocks[3 * stage : 3 * stage + 3]
-        stream, update = first.enter(z)
-        z = stream + update + second(stream) + third(stream)
+        stream, h = first.enter(z)
+        z = stream + first.update(h) + second(stream) + third(stream)
     assert_close(network(x), network.head(z))
 
 
@@ -204,8 +204,8 @@ def test_residual_scale_multiplies_updates_and_not_the_projection():
     network, x = seeded(preact(depth=3, residual_scale=0.5)), images()
     z = network.stem(x)
     for block in network.blocks:
-        stream, update = block.enter(z)
-        z = stream + 0.5 * update
+        stream, h = block.enter(z)
+        z = stream + 0.5 * block.update(h)
     assert_close(network(x), network.head(z))
 
 

@@ -156,10 +156,10 @@ class CourseNetwork(Network):
         start, total = self.starts[stage], None
         others = range(start, start + self.stages[stage])
         first = self.blocks[start]
-        if isinstance(first, Entry):  # it is run in any case, for the shape of the stream
-            z, update = first.enter(z)  # (B, *stream)
+        if isinstance(first, Entry):  # its projection is run in any case, for the stream's shape
+            z, h = first.enter(z)  # (B, *stream)
             factor, others = self._factor(start), others[1:]
-            total = self._add(z, factor * update, start) if factor else z
+            total = self._add(z, factor * first.update(h), start) if factor else z
         elif self.course.has_skip:
             total = z if self.course.carry == 1.0 else self.course.carry * z
         for index in others:

@@ -21,13 +21,17 @@ class Entry(nn.Module):
     """
 
     def enter(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the stream in its new shape, P(z), and the module's update of it, f(z)."""
+        """Return the stream in its new shape, P(z), and what the module's update is made of, h."""
+        raise NotImplementedError
+
+    def update(self, h: Tensor) -> Tensor:
+        """Return the update of the stream, f(z), in the shape of P(z)."""
         raise NotImplementedError
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the stream after the module, at residual scale 1."""
-        stream, update = self.enter(z)
-        return stream + update
+        stream, h = self.enter(z)
+        return stream + self.update(h)
 
 
 class Network(nn.Module):
@@ -90,7 +94,8 @@ class Network(nn.Module):
         """Return the stream after one stage: z plus the scaled updates of its modules."""
         start, first = self.starts[stage], self.blocks[self.starts[stage]]
         if isinstance(first, Entry):
-            z, update = first.enter(z)  # (B, *stream)
+            z, h = first.enter(z)  # (B, *stream)
+            update = first.update(h)  # (B, *stream)
         else:
             update = first(z, *context)  # (B, *stream)
         total = self._add(z, update, start)

@@ -135,9 +135,13 @@ class PreactEntry(Entry):
         self.projection = _conv(variant, num_inputs, num_outputs, 1, stride)
 
     def enter(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the projected stream and the update, both of the pre-activated input."""
+        """Return the projected stream, and the pre-activated input that it is made of."""
         h = self.activation(self.norm(z))  # (B, C, H, W)
-        return self.projection(h), self.body(h)  # (B, D, H', W') twice
+        return self.projection(h), h  # (B, D, H', W') and (B, C, H, W)
+
+    def update(self, h: Tensor) -> Tensor:
+        """Return the update of the stream."""
+        return self.body(h)  # (B, D, H', W')
 
 
 class PreactHead(nn.Module):
