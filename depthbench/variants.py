@@ -290,6 +290,8 @@ def _base_sizes(
     if resolved.get("heads") is not None:
         values = _head_values(settings, backbone, width)
         heads = values["heads"]
+        if values["kv_heads"] is not None:  # the base has groups, though this width may have none
+            sizes["kv_heads"] = values["kv_heads"]
         sizes |= {"base_heads": heads, "base_head_size": values["head_size"] or width // heads or 1}
     return sizes
 

@@ -58,6 +58,14 @@ def test_what_all_have_or_follows_from_the_shape_is_not_told():
     ]
 
 
+def test_what_differs_at_the_base_width_alone_is_told():
+    told = texts_of(
+        "family: deep, parametrization: mup, base_width: 32, hidden: 128",
+        "family: deep, parametrization: mup, base_width: 32, expansion: 2",
+    )
+    assert told == ["base hidden 128", "base hidden 64"]
+
+
 def test_an_option_that_a_width_was_solved_for_is_told():
     assert texts_of("family: deep", "family: deep, expansion: 0.5") == ["hidden 128", "hidden 32"]
 

@@ -309,6 +309,7 @@ def test_every_option_applies_or_is_refused_with_a_reason(backbone, family):
             fields = {field for field, _ in found}
             assert fields <= {"family", *options}, found
             reasons = ("does not apply to", "none of its modules", "no module of this mixer")
+            reasons += ("with the same weights",)
             assert fields == {f for f, said in found if any(r in said for r in reasons)}, found
             continue
         variant = resolve_variant(given, named, 16)
@@ -335,3 +336,12 @@ def test_backbones_of_later_versions_are_left_to_the_suite():
 def test_checking_options_needs_no_torch():
     code = "import sys, depthbench.options; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("width", [64, 128, 256])
+def test_few_keys_at_the_base_are_few_at_widths_that_have_as_many_heads(width):
+    settings = VariantSettings(
+        family="deep", depth=2, width=width, kv_heads=1, parametrization="mup", base_width=128
+    )
+    variant = resolve_variant(settings, BackboneSettings(name="transformer"), width)
+    assert (variant.heads, variant.kv_heads, variant.base_heads) == (max(1, width // 64), 1, 2)

@@ -11,12 +11,15 @@ from depthbench.variants import default_options
 
 # What may be said in several ways is resolved to `hidden`, or to `hidden_sizes`.
 _RESOLVED = ("expansion", "bottleneck", "expansions")
+# Sizes at a base width, which follow from the others nearly always.
+_OF_BASE = ("base_hidden", "base_heads", "base_head_size")
 # What may tell apart two variants of one family, depth and width; `execution` changes speed alone.
 OPTION_COLUMNS = (
     "backbone",
     *(name for name in ModelOptions.model_fields if name not in _RESOLVED),
     "base",
     "hidden_sizes",
+    *_OF_BASE,
 )
 NETWORK_COLUMNS = ("family", "depth", "width")
 # Having none of these means something; without another option there is none of it otherwise.
@@ -47,7 +50,7 @@ def _told(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str
     """Return the options that are set in some networks, and not alike in all that have them."""
     found = [_set_options(row) for row in rows]
     told = []
-    for name in columns:
+    for name in (name for name in columns if name not in _OF_BASE):
         values = {
             options.get(name)
             for row, options in zip(rows, found, strict=True)
