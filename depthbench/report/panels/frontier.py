@@ -22,7 +22,7 @@ from depthbench.units import counted, format_estimate
 
 TITLE = "Frontiers: quality against cost"
 # Of the draws: on a frontier, or off it, is told of variants with so many on it, or off it.
-SURE = 0.975
+SURE = 0.99
 _PROBABILITY = "_probability"
 _MAX_NAMED = 4
 _ENDS = ("low", "high")

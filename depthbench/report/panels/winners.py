@@ -24,8 +24,9 @@ from depthbench.report.values import Panel
 from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
-# A winner is clear where its kind wins in so many of the draws; an interval of 95% has two ends.
-CLEAR = 0.975
+# A winner is clear where its kind wins in so many of the draws: of two equal ones one is clear in 2%
+# of cases.
+CLEAR = 0.99
 _MAX_PHRASES = 4
 # How much of its colour a cell has that wins never, and always: text on it must be readable.
 TINTS = (0.08, 0.42)
@@ -234,7 +235,7 @@ def _notes(rows: Sequence[Row], num_draws: int) -> Iterator[str]:
     if any(row["probability"] is not None for row in rows):
         yield (
             f"Wins in: the share of {num_draws:,} bootstrap draws over seeds in which its mean is "
-            f"the lowest; ~ below {CLEAR:.1%}. It is of one budget: verdicts, whose q counts all "
+            f"the lowest; ~ below {CLEAR:.0%}. It is of one budget: verdicts, whose q counts all "
             "comparisons of the run, ask for more."
         )
     if any(row["label_probability"] not in (None, row["probability"]) for row in rows):
