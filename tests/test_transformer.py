@@ -344,7 +344,7 @@ def test_saying_a_default_changes_no_identity():
     [
         ({"heads": 5}, "heads", "5 does not divide the width 64; nearest widths: 60, 65; .* 2, 4;"),
         ({"head_size": 128}, "head_size", "nearest widths: 128; nearest head_size: 32, 64"),
-        ({"sub_mlps": 2}, "sub_mlps", "only a transformer in family hourglass"),
+        ({"sub_mlps": 2}, "sub_mlps", "only a transformer or a mixer in family hourglass"),
         ({"dropout": 0.1}, "dropout", "only a preact block"),
         ({"lift": "fixed"}, "lift", "only mlp's stem"),
         ({"family": "hourglass", "expansion": 4.0}, "expansion", "4 is not below 1"),
