@@ -231,7 +231,7 @@ def _problems(kind: _Kind, settings: VariantSettings) -> list[str]:
     if value_of("heads", settings, kind.backbone) == "match":
         return [
             "heads: match follows a budget, which a coordinate check has none of; set heads to a "
-            "number, or leave head_size alone: --set variants.0.heads=4"
+            "number, such as --set variants.0.heads=4, or give head_size without heads"
         ]
     return [message for _, message in option_problems(settings, kind.backbone)]
 

@@ -24,8 +24,8 @@ from depthbench.report.values import Panel
 from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
-# A winner is clear where its kind wins in so many of the draws: of two equal ones one is clear in 2%
-# of cases.
+# A winner is clear where its kind wins in so many of the draws: of two equal ones one is so in 2% of
+# cases.
 CLEAR = 0.99
 _MAX_PHRASES = 4
 # How much of its colour a cell has that wins never, and always: text on it must be readable.
