@@ -24,7 +24,7 @@ from depthbench.report.values import Panel
 from depthbench.units import significant
 
 TITLE = "Winner map: who wins under which budget"
-# A winner is clear where its kind wins in so many of the draws: of two equal ones one is so in 2% of
+# A winner is clear where its kind wins in so many of the draws; of two equal ones one is in 2% of
 # cases.
 CLEAR = 0.99
 _MAX_PHRASES = 4
